@@ -1,0 +1,1 @@
+//! OAuth accounts: a token file, and its refresh done once for all who wait.

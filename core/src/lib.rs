@@ -1,0 +1,20 @@
+//! Call LLMs through a rotating pool of credentials.
+//!
+//! A [`Wrapper`](wrapper::Wrapper) sends a prompt through a
+//! [`Provider`](provider::Provider) with a credential that a
+//! [`CredentialPool`](credential::CredentialPool) lends it, and goes on to the
+//! next credential when one is throttled, out of quota or refused.
+//!
+//! This crate knows nothing of its hosts: the Python and Node packages convert
+//! values and hand them over.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod credential;
+pub mod error;
+pub mod provider;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use credential::{Credential, Secret};
+pub use error::Error;

@@ -1,0 +1,1 @@
+//! Programs that ask a model: qwen, gemini, codex, claude, each described by data.

@@ -1,0 +1,1 @@
+//! What the HTTP providers share: one client, fault classes, event streams.
