@@ -15,6 +15,7 @@ pub mod error;
 pub mod provider;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod wrapper;
 
 pub use credential::{Credential, Secret};
 pub use error::Error;

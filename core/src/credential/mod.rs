@@ -4,9 +4,11 @@
 
 pub mod accounts;
 pub mod oauth;
+pub mod pool;
 mod secret;
 pub mod source;
 mod status;
+pub mod store;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use pool::{CredentialPool, PoolOptions, Strategy};
 pub use secret::Secret;
 pub use status::{CredentialState, CredentialStatus};
 
@@ -21,6 +24,7 @@ pub use status::{CredentialState, CredentialStatus};
 #[derive(Clone)]
 pub struct Credential(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     id: String,
     secret: Secret,
@@ -56,6 +60,26 @@ impl Credential {
             limits: Limits::default(),
         }))
     }
+    /// TEMP
+    #[must_use]
+    pub fn with_weight(self, weight: u32) -> Self {
+        self.change(|inner| inner.weight = weight)
+    }
+    /// TEMP
+    #[must_use]
+    pub fn with_quota_group(self, group: impl Into<String>) -> Self {
+        self.change(|inner| inner.quota_group = Some(group.into()))
+    }
+    /// TEMP
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        self.change(|inner| inner.limits = limits)
+    }
+    fn change(self, edit: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        edit(&mut inner);
+        Self(Arc::new(inner))
+    }
     /// Its name: shown in trails, lists and logs, so never the key itself.
     pub fn id(&self) -> &str {
         &self.0.id
@@ -79,6 +103,10 @@ impl Credential {
     /// The organisation or plan whose limits it shares with others.
     pub fn quota_group(&self) -> Option<&str> {
         self.0.quota_group.as_deref()
+    }
+    /// TEMP
+    pub fn oauth(&self) -> Option<&Arc<oauth::OAuthAccount>> {
+        None
     }
     /// Its own limits.
     pub fn limits(&self) -> Limits {

@@ -1,0 +1,178 @@
+//! In which order credentials are tried. Pure.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use super::slot::{Readiness, Slot};
+use crate::clock::EpochMillis;
+
+/// How the pool chooses among the credentials that can be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Each in turn.
+    #[default]
+    RoundRobin,
+    /// In proportion to the credentials' weights.
+    Weighted,
+    /// The one with the fewest calls in flight.
+    LeastBusy,
+    /// The first until it is out, then the second.
+    FillFirst,
+    /// One conversation stays on one credential while that can be used.
+    ///
+    /// While it is out the conversation goes to one other, always the same, in
+    /// every process; then it returns. Requests without a session go round robin.
+    Sticky,
+}
+
+/// What a call needs of a credential.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Want<'a> {
+    /// The model it will ask for.
+    pub model: Option<&'a str>,
+    /// The conversation it belongs to.
+    pub session: Option<&'a str>,
+    /// The tokens it is expected to cost.
+    pub tokens: u64,
+}
+
+/// What a pick came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// This slot.
+    Slot(usize),
+    /// All that are not out are in use; worth another look at this time.
+    Busy { until: Option<EpochMillis> },
+    /// All are out; the first comes back at this time.
+    Out { earliest: Option<EpochMillis> },
+}
+
+/// The slots and where the turn is.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    pub(crate) all: Vec<Slot>,
+    pub(crate) strategy: Strategy,
+    /// How long an unproven credential is kept to one call, in milliseconds.
+    pub(crate) probe: u64,
+    pub(crate) turn: usize,
+}
+
+impl Slots {
+    pub(crate) fn pick(&mut self, want: &Want<'_>, now: EpochMillis) -> Pick {
+        let chosen = match (self.strategy, want.session) {
+            (Strategy::RoundRobin, _) | (Strategy::Sticky, None) => self.next_in_turn(want, now),
+            (Strategy::FillFirst, _) => self.first_ready(want, now),
+            (Strategy::LeastBusy, _) => self.least_busy(want, now),
+            (Strategy::Weighted, _) => self.weighted(want, now),
+            (Strategy::Sticky, Some(session)) => self.sticky(session, want, now),
+        };
+        match chosen {
+            Some(index) => Pick::Slot(index),
+            None => self.why_not(want, now),
+        }
+    }
+
+    fn ready(&mut self, index: usize, want: &Want<'_>, now: EpochMillis) -> bool {
+        let probe = self.probe;
+        self.all.get_mut(index).is_some_and(|slot| {
+            slot.readiness(want.model, want.tokens, now, probe) == Readiness::Ready
+        })
+    }
+
+    fn next_in_turn(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        let (count, turn) = (self.all.len(), self.turn);
+        let found = (0..count)
+            .map(|step| (turn + step) % count)
+            .find(|index| self.ready(*index, want, now))?;
+        self.turn = (found + 1) % count;
+        Some(found)
+    }
+
+    fn first_ready(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        (0..self.all.len()).find(|index| self.ready(*index, want, now))
+    }
+
+    fn least_busy(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        let count = self.all.len();
+        let mut best: Option<(u32, usize)> = None;
+        for step in 0..count {
+            let index = (self.turn + step) % count;
+            let in_flight = self.all.get(index)?.in_flight;
+            if best.is_none_or(|(least, _)| in_flight < least) && self.ready(index, want, now) {
+                best = Some((in_flight, index));
+            }
+        }
+        let (_, index) = best?;
+        self.turn = (index + 1) % count;
+        Some(index)
+    }
+
+    // Smooth weighted round robin: each gains its weight, the richest pays the total.
+    fn weighted(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        let mut total = 0_i64;
+        let mut best: Option<(i64, usize)> = None;
+        for index in 0..self.all.len() {
+            if !self.ready(index, want, now) {
+                continue;
+            }
+            let slot = self.all.get_mut(index)?;
+            let weight = i64::from(slot.credential.weight());
+            total += weight;
+            slot.balance += weight;
+            if best.is_none_or(|(most, _)| slot.balance > most) {
+                best = Some((slot.balance, index));
+            }
+        }
+        let (_, index) = best?;
+        self.all.get_mut(index)?.balance -= total;
+        Some(index)
+    }
+
+    // Rendezvous hashing: no table to keep, and every process agrees.
+    fn sticky(&mut self, session: &str, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        let mut best: Option<(u64, usize)> = None;
+        for index in 0..self.all.len() {
+            let score = affinity(session, &self.all.get(index)?.key);
+            if best.is_none_or(|(most, _)| score > most) && self.ready(index, want, now) {
+                best = Some((score, index));
+            }
+        }
+        best.map(|(_, index)| index)
+    }
+
+    fn why_not(&mut self, want: &Want<'_>, now: EpochMillis) -> Pick {
+        let mut busy: Option<Option<EpochMillis>> = None;
+        let mut earliest: Option<EpochMillis> = None;
+        for slot in &mut self.all {
+            match slot.readiness(want.model, want.tokens, now, self.probe) {
+                Readiness::Ready => {}
+                Readiness::Busy { until } => busy = Some(sooner(busy.flatten(), until)),
+                Readiness::Out { until } => earliest = sooner(earliest, until),
+            }
+        }
+        match busy {
+            Some(until) => Pick::Busy {
+                until: sooner(until, earliest),
+            },
+            None => Pick::Out { earliest },
+        }
+    }
+}
+
+fn sooner(one: Option<EpochMillis>, other: Option<EpochMillis>) -> Option<EpochMillis> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+// `DefaultHasher::new` has fixed keys, so all processes of one build agree.
+fn affinity(session: &str, key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    session.hash(&mut hasher);
+    key.hash(&mut hasher);
+    hasher.finish()
+}

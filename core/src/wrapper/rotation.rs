@@ -1,0 +1,455 @@
+//! One call's way through the pool: whose turn it is, what came of it, what next.
+//!
+//! It sends nothing. Whoever does (the wrapper's own loop, or a host's loop around
+//! a client of the user's) asks [`Rotation::next`] for a turn and reports with
+//! [`Rotation::succeed`] or [`Rotation::fail`]; waits and refreshes happen in `next`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::decide::{
+    Decision, Next, Out, Penalty, Situation, Verdict, WhenOut, decide, decide_when_out,
+};
+use super::outcome::{Attempt, Outcome};
+use super::retry_budget::RetryBudget;
+use super::{Inner, Target};
+use crate::clock::EpochMillis;
+use crate::credential::Credential;
+use crate::credential::pool::{Lease, Mark, MarkKind, Marked, Settlement, Want};
+use crate::error::Error;
+use crate::provider::{Fault, FaultClass, Patience, Response};
+
+/// What a call needs of its credential.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// The model it will ask for.
+    pub model: Option<String>,
+    /// The conversation it belongs to, for the sticky strategy.
+    pub session: Option<String>,
+    /// The tokens it is expected to cost, for token limits.
+    pub tokens: u64,
+}
+
+/// A turn: with whom to try now.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// The credential to use.
+    pub credential: Credential,
+    /// The place in the fallback chain, from 0.
+    pub target: usize,
+    /// The model to ask for: the call's, the target's or the credential's.
+    pub model: Option<String>,
+    /// How long the attempt may take.
+    pub patience: Patience,
+    /// Which attempt of the call this is, from 1.
+    pub number: u32,
+}
+
+/// One call's way through the pool.
+#[derive(Debug)]
+pub struct Rotation {
+    wrapper: Arc<Inner>,
+    ask: Ask,
+    target: usize,
+    attempts: u32,
+    provider_faults: u32,
+    spent: u32,
+    refreshed: HashSet<String>,
+    trail: Vec<Attempt>,
+    started: EpochMillis,
+    deadline: EpochMillis,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Pick { after: Duration },
+    Refresh { lease: Lease },
+    Running { lease: Lease, since: EpochMillis },
+    Ended(Option<Error>),
+}
+
+impl Rotation {
+    pub(super) fn new(wrapper: Arc<Inner>, ask: Ask) -> Self {
+        let started = wrapper.now();
+        let deadline = started.saturating_add(wrapper.deadline_ms);
+        Self {
+            wrapper,
+            ask,
+            target: 0,
+            attempts: 0,
+            provider_faults: 0,
+            spent: 0,
+            refreshed: HashSet::new(),
+            trail: Vec::new(),
+            started,
+            deadline,
+            step: Step::Pick {
+                after: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Waits for the next turn: through back-off, a token's refresh, or for a free credential.
+    ///
+    /// # Errors
+    /// The call's error, when it has come to an end.
+    pub async fn next(&mut self) -> Result<Turn, Error> {
+        loop {
+            if self.wrapper.is_closed() {
+                return Err(Error::Closed);
+            }
+            match std::mem::replace(&mut self.step, Step::Ended(None)) {
+                Step::Ended(error) => {
+                    let error = error.unwrap_or(Error::Closed);
+                    self.step = Step::Ended(Some(error.clone()));
+                    return Err(error);
+                }
+                // A turn that nobody reported on was given up: its lease goes back.
+                Step::Running { .. } => {
+                    self.step = Step::Pick {
+                        after: Duration::ZERO,
+                    }
+                }
+                Step::Refresh { lease } => {
+                    self.refreshed.insert(lease.credential().id().to_owned());
+                    if let Some(turn) = self.refresh_then_begin(lease).await {
+                        return Ok(turn);
+                    }
+                }
+                Step::Pick { after } => {
+                    if !after.is_zero() {
+                        // Left behind in case this wait is cancelled: the next one starts over.
+                        self.step = Step::Pick { after };
+                        tokio::time::sleep(after).await;
+                    }
+                    if let Some(turn) = self.pick().await? {
+                        return Ok(turn);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reports that the turn's attempt succeeded.
+    pub async fn succeed(&mut self, tokens: Option<u64>) {
+        let Step::Running { lease, since } = std::mem::replace(&mut self.step, Step::Ended(None))
+        else {
+            return;
+        };
+        self.record(lease.credential().clone(), since, None);
+        self.wrapper.budget.earn(self.spent);
+        lease
+            .settle(Settlement {
+                fault: None,
+                tokens,
+                marks: Vec::new(),
+            })
+            .await;
+    }
+
+    /// Reports that the turn's attempt failed. `handed_on`: part of its answer was used already.
+    ///
+    /// Returns whether the call goes on: if not, [`Rotation::next`] gives its error.
+    pub async fn fail(&mut self, fault: Fault, handed_on: Option<&str>) -> bool {
+        let Step::Running { lease, since } = std::mem::replace(&mut self.step, Step::Ended(None))
+        else {
+            return false;
+        };
+        let fault = fault.without(&lease.credential().secret());
+        self.record(lease.credential().clone(), since, Some(fault.clone()));
+        self.conclude(lease, fault, handed_on).await;
+        !matches!(self.step, Step::Ended(_))
+    }
+
+    /// Each attempt so far.
+    #[must_use]
+    pub fn trail(&self) -> &[Attempt] {
+        &self.trail
+    }
+
+    /// The call's outcome, given its end.
+    pub(super) fn outcome(self, result: Result<Response, Error>) -> Outcome {
+        Outcome {
+            result,
+            attempts: self.attempts,
+            duration: Duration::from_millis(self.wrapper.now().saturating_sub(self.started)),
+            trail: self.trail,
+            cached: false,
+        }
+    }
+
+    async fn pick(&mut self) -> Result<Option<Turn>, Error> {
+        let wrapper = Arc::clone(&self.wrapper);
+        let Some(target) = wrapper.targets.get(self.target) else {
+            return self.end(Error::Closed);
+        };
+        let remaining = self.remaining();
+        if remaining.is_zero() {
+            let error = self.too_late();
+            return self.end(error);
+        }
+        let model = self.model(target);
+        let want = Want {
+            model: model.as_deref(),
+            session: self.ask.session.as_deref(),
+            tokens: self.ask.tokens,
+        };
+        match target.pool.acquire(&want, remaining).await {
+            Ok(lease) => Ok(self.begin_or_refresh(lease).await),
+            Err(Error::AllCooling {
+                earliest,
+                credentials,
+            }) => self.when_out(
+                target,
+                earliest,
+                Error::AllCooling {
+                    earliest,
+                    credentials,
+                },
+            ),
+            Err(Error::DeadlineExceeded { .. }) => {
+                let error = self.too_late();
+                self.end(error)
+            }
+            Err(other) => self.end(other),
+        }
+    }
+
+    fn when_out(
+        &mut self,
+        target: &Target,
+        earliest: Option<EpochMillis>,
+        error: Error,
+    ) -> Result<Option<Turn>, Error> {
+        let now = self.wrapper.now();
+        let out = Out {
+            earliest: earliest.map(|at| Duration::from_millis(at.saturating_sub(now))),
+            remaining: self.remaining(),
+            lone: target.pool.len() == 1,
+            attempted: self.attempts > 0,
+            has_fallback: self.has_fallback(),
+        };
+        match decide_when_out(&out, &self.wrapper.policy) {
+            // A millisecond more, so that the mark has surely ended.
+            WhenOut::Wait(wait) => {
+                self.step = Step::Pick {
+                    after: wait + Duration::from_millis(1),
+                }
+            }
+            WhenOut::Fallback => self.fall_back(),
+            WhenOut::Stop => return self.end(error),
+        }
+        Ok(None)
+    }
+
+    // A token known to be stale is not worth a request.
+    async fn begin_or_refresh(&mut self, lease: Lease) -> Option<Turn> {
+        let stale = lease
+            .credential()
+            .oauth()
+            .is_some_and(|account| account.needs_refresh(self.wrapper.now()));
+        if stale && self.refreshed.insert(lease.credential().id().to_owned()) {
+            self.refresh_then_begin(lease).await
+        } else {
+            Some(self.begin(lease))
+        }
+    }
+
+    async fn refresh_then_begin(&mut self, lease: Lease) -> Option<Turn> {
+        let since = self.wrapper.now();
+        let credential = lease.credential().clone();
+        let refreshed = match credential.oauth() {
+            Some(account) => account.refresh(&credential.secret()).await,
+            None => Ok(()),
+        };
+        match refreshed {
+            Ok(()) => Some(self.begin(lease)),
+            Err(fault) => {
+                self.attempts += 1;
+                let fault = fault.without(&credential.secret());
+                self.record(credential, since, Some(fault.clone()));
+                self.conclude(lease, fault, None).await;
+                None
+            }
+        }
+    }
+
+    fn begin(&mut self, lease: Lease) -> Turn {
+        self.attempts += 1;
+        let remaining = self.remaining();
+        let credential = lease.credential().clone();
+        let model = self
+            .wrapper
+            .targets
+            .get(self.target)
+            .and_then(|target| self.model(target))
+            .or_else(|| credential.model().map(str::to_owned));
+        self.step = Step::Running {
+            lease,
+            since: self.wrapper.now(),
+        };
+        Turn {
+            credential,
+            target: self.target,
+            model,
+            patience: Patience {
+                attempt: self.wrapper.patience.attempt.min(remaining),
+                idle: self.wrapper.patience.idle,
+            },
+            number: self.attempts,
+        }
+    }
+
+    async fn conclude(&mut self, lease: Lease, fault: Fault, handed_on: Option<&str>) {
+        let class = fault.class();
+        if class == FaultClass::Provider {
+            self.provider_faults += 1;
+        }
+        let credential = lease.credential();
+        let refreshable = credential.oauth().is_some() && !self.refreshed.contains(credential.id());
+        let cost = RetryBudget::cost(fault.reason);
+        let situation = Situation {
+            fault: &fault,
+            attempts: self.attempts,
+            provider_faults: self.provider_faults,
+            handed_on: handed_on.is_some(),
+            refreshable,
+            has_fallback: self.has_fallback(),
+            budget: true,
+            remaining: self.remaining(),
+        };
+        let policy = &self.wrapper.policy;
+        let jitter = fastrand::f64();
+        let mut decision = decide(&situation, policy, jitter);
+        let spends = class == FaultClass::Provider && !matches!(decision.next, Next::Stop(_));
+        if spends {
+            if self.wrapper.budget.spend(cost) {
+                self.spent += cost;
+            } else {
+                decision = decide(
+                    &Situation {
+                        budget: false,
+                        ..situation
+                    },
+                    policy,
+                    jitter,
+                );
+            }
+        }
+        let marks = self.marks(&decision, &fault);
+        let settlement = Settlement {
+            fault: Some(class),
+            tokens: None,
+            marks,
+        };
+        match decision.next {
+            Next::Refresh => self.step = Step::Refresh { lease },
+            Next::Retry(after) => {
+                lease.settle(settlement).await;
+                self.step = Step::Pick { after };
+            }
+            Next::Fallback => {
+                lease.settle(settlement).await;
+                self.fall_back();
+            }
+            Next::Stop(verdict) => {
+                lease.settle(settlement).await;
+                self.step = Step::Ended(Some(self.verdict(verdict, fault, handed_on)));
+            }
+        }
+    }
+
+    fn marks(&self, decision: &Decision, fault: &Fault) -> Vec<(Marked, Mark)> {
+        let now = self.wrapper.now();
+        let mark = |kind, wait: Duration| Mark {
+            kind,
+            reason: fault.reason.as_str().to_owned(),
+            until: Some(now.saturating_add(crate::clock::millis(wait))),
+        };
+        let marked = match decision.penalty {
+            Penalty::None => None,
+            Penalty::Cool(wait) => Some((Marked::Group, mark(MarkKind::Cooling, wait))),
+            Penalty::ParkGroup(wait) => Some((Marked::Group, mark(MarkKind::Parked, wait))),
+            Penalty::Park(wait) => Some((Marked::Credential, mark(MarkKind::Parked, wait))),
+            Penalty::CoolModel(wait) => {
+                let asked = self.trail.last().and_then(|attempt| attempt.model.clone());
+                let target = asked.map_or(Marked::Credential, Marked::Model);
+                Some((target, mark(MarkKind::Cooling, wait)))
+            }
+        };
+        marked.into_iter().collect()
+    }
+
+    fn verdict(&self, verdict: Verdict, fault: Fault, handed_on: Option<&str>) -> Error {
+        match verdict {
+            Verdict::Rejected => Error::RequestRejected { fault },
+            Verdict::Exhausted => Error::AttemptsExhausted {
+                attempts: self.attempts,
+                fault,
+            },
+            Verdict::Budget => Error::RetryBudgetExhausted { fault },
+            Verdict::Interrupted => Error::StreamInterrupted {
+                partial: handed_on.unwrap_or_default().to_owned(),
+                fault,
+            },
+            Verdict::Deadline => Error::DeadlineExceeded {
+                after: Duration::from_millis(self.wrapper.deadline_ms),
+                last: Some(fault),
+            },
+        }
+    }
+
+    fn record(&mut self, credential: Credential, since: EpochMillis, fault: Option<Fault>) {
+        let target = self.wrapper.targets.get(self.target);
+        let model = target
+            .and_then(|target| self.model(target))
+            .or_else(|| credential.model().map(str::to_owned));
+        self.trail.push(Attempt {
+            credential: credential.id().to_owned(),
+            provider: target.map_or_else(String::new, |target| target.provider.name().to_owned()),
+            model,
+            fault,
+            duration_ms: self.wrapper.now().saturating_sub(since),
+        });
+    }
+
+    // The first target serves the call's own model; a fallback brings its own.
+    fn model(&self, target: &Target) -> Option<String> {
+        let (first, second) = if self.target == 0 {
+            (&self.ask.model, &target.model)
+        } else {
+            (&target.model, &self.ask.model)
+        };
+        first.clone().or_else(|| second.clone())
+    }
+
+    fn has_fallback(&self) -> bool {
+        self.target + 1 < self.wrapper.targets.len()
+    }
+
+    fn fall_back(&mut self) {
+        self.target += 1;
+        self.provider_faults = 0;
+        self.step = Step::Pick {
+            after: Duration::ZERO,
+        };
+    }
+
+    fn remaining(&self) -> Duration {
+        Duration::from_millis(self.deadline.saturating_sub(self.wrapper.now()))
+    }
+
+    fn too_late(&self) -> Error {
+        Error::DeadlineExceeded {
+            after: Duration::from_millis(self.wrapper.deadline_ms),
+            last: self.trail.last().and_then(|attempt| attempt.fault.clone()),
+        }
+    }
+
+    fn end<T>(&mut self, error: Error) -> Result<T, Error> {
+        self.step = Step::Ended(Some(error.clone()));
+        Err(error)
+    }
+}
