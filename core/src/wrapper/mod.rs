@@ -240,3 +240,6 @@ fn timed_out(patience: Patience) -> Fault {
     let limit = patience.attempt.as_millis();
     Fault::new(FaultReason::Timeout, format!("no answer within {limit} ms"))
 }
+
+#[cfg(test)]
+mod tests;

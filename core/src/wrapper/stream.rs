@@ -35,7 +35,7 @@ impl Answer {
     ///
     /// # Errors
     /// What ended it early.
-    pub async fn collect(mut self) -> Result<Response, Error> {
+    pub async fn into_response(mut self) -> Result<Response, Error> {
         let mut response = Response::default();
         while let Some(piece) = self.next().await {
             gather(&mut response, piece?);
