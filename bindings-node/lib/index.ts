@@ -1,0 +1,2 @@
+/** Call LLMs through a rotating pool of credentials. */
+export { version } from './version.js';

@@ -1,0 +1,14 @@
+//! The native half of the Node package: converts values and hands them over.
+//!
+//! Every rule, default and text lives in the core; what a Node user sees lives
+//! in `lib/*.ts`.
+
+use napi_derive::napi;
+
+mod program;
+
+/// The version of the core.
+#[napi]
+pub(crate) fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
