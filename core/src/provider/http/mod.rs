@@ -1,1 +1,25 @@
 //! What the HTTP providers share: one client, fault classes, event streams.
+//!
+//! Wire formats are not here: each provider's folder knows its own.
+
+mod base_url;
+pub mod classify;
+mod client;
+mod endpoint;
+mod error_body;
+mod exchange;
+mod live;
+#[cfg(test)]
+pub(crate) mod raw_peer;
+mod retry_after;
+mod rules;
+mod sse;
+
+pub use base_url::parse_base_url;
+pub use classify::{ErrorFacts, classify};
+pub use endpoint::HttpLimits;
+
+pub(crate) use endpoint::{Endpoint, json, secret_header};
+pub(crate) use exchange::{fault_inside, is_event_stream, malformed, within};
+pub(crate) use live::{Live, Progress, Reader};
+pub(crate) use sse::Event;
