@@ -144,6 +144,7 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::raw_peer::{RawPeer, answer};
     use super::*;
 
     #[test]
@@ -172,5 +173,38 @@ mod tests {
         ] {
             assert_eq!(is_loopback(&Url::parse(url).unwrap()), loopback, "{url}");
         }
+    }
+
+    /// Run by the next test in a process of its own: the environment is read once.
+    #[tokio::test]
+    #[ignore = "needs the environment that the next test gives it"]
+    async fn calls_in_an_environment_with_a_proxy() {
+        for url in ["http://far.invalid/x", "http://localhost:1/x"] {
+            let url = Url::parse(url).unwrap();
+            let client = HttpClient::default();
+            let sent = client.for_url(&url).unwrap().get(url.clone()).send().await;
+            assert_eq!(sent.is_ok(), !is_loopback(&url), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_of_the_environment_is_used_but_for_loopback() {
+        let mut peer = RawPeer::saying(&answer("200 OK", "", "")).await;
+        let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "calls_in_an_environment_with_a_proxy"])
+            .env("http_proxy", peer.url.as_str())
+            .env_remove("no_proxy")
+            .env_remove("NO_PROXY")
+            .output()
+            .await
+            .unwrap();
+        let told = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success(), "{told}");
+        let seen = peer.requests.recv().await.unwrap();
+        assert!(seen.starts_with("GET http://far.invalid/x "), "{seen}");
+        assert!(
+            peer.requests.try_recv().is_err(),
+            "loopback went through the proxy"
+        );
     }
 }
