@@ -521,7 +521,10 @@ async fn what_cannot_be_asked_is_refused_before_any_request() {
             code,
             "{prompt:?}"
         );
-        let streamed = wrapper.stream(Request::prompt(prompt)).into_response().await;
+        let streamed = wrapper
+            .stream(Request::prompt(prompt))
+            .into_response()
+            .await;
         assert_eq!(streamed.unwrap_err().code(), code, "{prompt:?}");
     }
     wrapper.close();

@@ -3,7 +3,7 @@
 //! Wire formats are not here: each provider's folder knows its own.
 
 mod base_url;
-pub mod classify;
+mod classify;
 mod client;
 mod endpoint;
 mod error_body;

@@ -544,7 +544,9 @@ async fn silence_trips_and_a_slow_live_stream_does_not() {
         ("long thoughts", thoughtful, 2, None),
     ] {
         let peer = RawPeer::acting(script).await;
-        let (chunks, fault) = collected(&peer, patience(400, 300)).await;
+        let reading = collected(&peer, patience(400, 300));
+        let read = tokio::time::timeout(Duration::from_secs(10), reading).await;
+        let (chunks, fault) = read.expect(name);
         assert_eq!(fault.map(|fault| fault.reason), reason, "{name}");
         assert_eq!(chunks.len(), said, "{name}");
     }
