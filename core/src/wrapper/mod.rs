@@ -7,7 +7,7 @@
 mod builder;
 mod cache;
 pub mod decide;
-//mod options;
+mod options;
 mod outcome;
 mod retry_budget;
 mod rotation;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use builder::{DEFAULT_DEADLINE, PROMPT_LIMIT, WrapperBuilder};
 pub use cache::CacheOptions;
-//pub use options::{TargetOptions, WrapperOptions};
+pub use options::{TargetOptions, WrapperOptions};
 pub use outcome::{Attempt, Outcome};
 pub use rotation::{Ask, Rotation, Turn};
 pub use run::RunError;

@@ -51,7 +51,10 @@ impl Slot {
     pub(crate) fn new(credential: Credential) -> Self {
         // An account keeps its place when its token is refreshed; a new key under
         // an old name starts afresh.
-        let key = format!("{}@{}", credential.id(), credential.secret().fingerprint());
+        let key = match credential.oauth() {
+            Some(_) => credential.id().to_owned(),
+            None => format!("{}@{}", credential.id(), credential.secret().fingerprint()),
+        };
         Self {
             credential,
             key,

@@ -23,7 +23,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// child never drops (and so never writes to) what it inherited. Nothing is built
 /// while a `OnceLock` is being set: a fork in that moment would hang the child.
 #[derive(Default)]
-pub(super) struct HttpClient {
+pub(crate) struct HttpClient {
     first: OnceLock<Box<Generation>>,
 }
 
@@ -36,7 +36,7 @@ struct Generation {
 
 impl HttpClient {
     /// The client for this address in this process.
-    pub(super) fn for_url(&self, url: &Url) -> Result<&reqwest::Client, Fault> {
+    pub(crate) fn for_url(&self, url: &Url) -> Result<&reqwest::Client, Fault> {
         let generation = self.generation(std::process::id())?;
         // A proxy's idea of "localhost" is the proxy itself.
         Ok(if is_loopback(url) {

@@ -19,6 +19,7 @@ pub use base_url::parse_base_url;
 pub use classify::{ErrorFacts, classify};
 pub use endpoint::HttpLimits;
 
+pub(crate) use client::HttpClient;
 pub(crate) use endpoint::{Endpoint, json, secret_header};
 pub(crate) use exchange::{fault_inside, is_event_stream, malformed, within};
 pub(crate) use live::{Live, Progress, Reader};
