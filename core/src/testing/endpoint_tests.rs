@@ -525,6 +525,19 @@ fn requests_are_kept_when_wanted() {
 }
 
 #[test]
+fn both_formats_take_a_bearer_token_and_anthropic_its_own_header_first() {
+    let endpoint = start(json!([{}]));
+    let body = prompt("x").to_string();
+    for auth in [
+        "authorization: bearer k",
+        "authorization: b\r\nx-api-key: k",
+    ] {
+        receive(&mut send(&endpoint, "POST /v1/messages", auth, &body));
+    }
+    assert_eq!(endpoint.hits("k"), 2);
+}
+
+#[test]
 fn models_are_listed_for_good_keys_and_cost_no_step() {
     let scenario = r#"{"keys": {"bad": [{"status": 401}], "once": [{"status": 500, "times": 1}]}, "models": ["m"]}"#;
     let scenario = Scenario::from_json(scenario).unwrap();

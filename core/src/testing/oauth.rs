@@ -1,6 +1,7 @@
 //! A token endpoint whose refresh tokens rotate: each is good for one redemption.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -91,7 +92,7 @@ impl TokenDesk {
         }
     }
 
-    pub(super) fn next_step(&self) -> std::sync::Arc<Step> {
+    pub(super) fn next_step(&self) -> Arc<Step> {
         self.book.lock().script.next()
     }
 

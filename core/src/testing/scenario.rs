@@ -329,4 +329,24 @@ mod tests {
         let scenario = Scenario::default().key("sk-real", Step::ok());
         assert!(!format!("{scenario:?}").contains("sk-real"));
     }
+
+    #[test]
+    fn every_scenario_and_fault_of_the_guide_reads() {
+        let guide = include_str!("../../../docs/testing.md");
+        let scenarios: Vec<_> = guide.split("```json\n").skip(1).collect();
+        assert_eq!(scenarios.len(), 2);
+        for scenario in scenarios {
+            let scenario = scenario.split("```").next().unwrap();
+            Scenario::from_json(scenario).unwrap();
+        }
+        let rows = guide.lines().filter(|line| line.starts_with("| `"));
+        let faults = guide.split("### Faults").nth(1).unwrap();
+        let faults = faults.split("### The token endpoint").next().unwrap();
+        for row in rows.filter(|row| faults.contains(row)) {
+            let names = row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2);
+            for name in names {
+                serde_json::from_value::<ScriptedFault>(name.into()).unwrap();
+            }
+        }
+    }
 }
