@@ -62,7 +62,10 @@ pub fn load_table_with<T: DeserializeOwned>(
     };
     override_with(&mut chosen, table, environment);
     chosen.try_into().map_err(|problem: toml::de::Error| {
-        invalid(&format!("{place}, [{table}]"), &problem.message())
+        invalid(
+            &format!("{place}, [{table}]"),
+            &without_values(problem.message()),
+        )
     })
 }
 
@@ -72,6 +75,18 @@ pub(crate) fn invalid(place: &str, problem: &dyn std::fmt::Display) -> Error {
         place: place.to_owned(),
         problem: problem.to_string(),
     }
+}
+
+/// A parser's message without the texts that it quotes: one of them may be a key.
+pub(crate) fn without_values(message: &str) -> String {
+    let mut told = String::with_capacity(message.len());
+    for (index, part) in message.split('"').enumerate() {
+        if index > 0 {
+            told.push('"');
+        }
+        told.push_str(if index % 2 == 0 { part } else { "…" });
+    }
+    told
 }
 
 fn override_with(
@@ -106,8 +121,8 @@ fn located(problem: &toml::de::Error, text: &str) -> String {
         .and_then(|span| text.get(..span.start))
         .map(|before| before.matches('\n').count() + 1);
     match line {
-        Some(line) => format!("line {line}: {}", problem.message()),
-        None => problem.message().to_owned(),
+        Some(line) => format!("line {line}: {}", without_values(problem.message())),
+        None => without_values(problem.message()),
     }
 }
 
@@ -158,6 +173,12 @@ mod tests {
             message.contains("line 3") && !message.contains("sk-secret"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_place_is_not_quoted() {
+        let error = load("[sample]\nname = \"x\"\nretries = \"sk-secret-1\"", &[]).unwrap_err();
+        assert!(!error.to_string().contains("sk-secret"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! The scenarios that all languages share, from Rust: `vectors/rotation.json`.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use credential_rotation::Error;
 use credential_rotation::clock::{Clock, SystemClock};

@@ -168,6 +168,8 @@ impl Credential {
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential").field("id", &self.0.id).finish_non_exhaustive()
+        f.debug_struct("Credential")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
     }
 }

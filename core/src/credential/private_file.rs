@@ -28,10 +28,15 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
     }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(Error::CredentialFilePermissions { path: path.to_owned(), mode });
+        return Err(Error::CredentialFilePermissions {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let mut bytes = Vec::new();
-    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(FILE_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(corrupt(path, format!("it is over {FILE_LIMIT} bytes")));
     }
@@ -49,8 +54,12 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
         .map_err(unusable)?;
     temporary.write_all(content).map_err(unusable)?;
     temporary.as_file().sync_all().map_err(unusable)?;
-    temporary.persist(path).map_err(|problem| unusable(problem.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)
+    temporary
+        .persist(path)
+        .map_err(|problem| unusable(problem.error))?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(unusable)
 }
 
 /// A lock that all processes of this host respect, given up when dropped or when its holder dies.
@@ -68,7 +77,10 @@ impl Lock {
                 return Ok(lock);
             }
             if SystemClock.now() >= give_up {
-                return Err(Error::LockTimeout { path: path.to_owned(), waited: patience });
+                return Err(Error::LockTimeout {
+                    path: path.to_owned(),
+                    waited: patience,
+                });
             }
             std::thread::sleep(LOCK_LOOK);
         }
@@ -91,9 +103,15 @@ impl Lock {
 }
 
 pub(crate) fn corrupt(path: &Path, problem: impl Into<String>) -> Error {
-    Error::CredentialFileCorrupt { path: path.to_owned(), problem: problem.into() }
+    Error::CredentialFileCorrupt {
+        path: path.to_owned(),
+        problem: problem.into(),
+    }
 }
 
 pub(crate) fn unavailable(path: &Path, problem: &dyn std::fmt::Display) -> Error {
-    Error::StateUnavailable { path: path.to_owned(), problem: problem.to_string() }
+    Error::StateUnavailable {
+        path: path.to_owned(),
+        problem: problem.to_string(),
+    }
 }

@@ -63,8 +63,16 @@ impl CredentialSpec {
         if self.secret.is_empty() {
             return Err(refused("its secret is empty"));
         }
-        if !self.secret.expose().trim().chars().all(|c| c.is_ascii_graphic()) {
-            return Err(refused("its secret has characters that no header can carry"));
+        if !self
+            .secret
+            .expose()
+            .trim()
+            .chars()
+            .all(|c| c.is_ascii_graphic())
+        {
+            return Err(refused(
+                "its secret has characters that no header can carry",
+            ));
         }
         if self.weight == 0 {
             return Err(refused("its weight is 0: give at least 1, or leave it out"));

@@ -8,6 +8,7 @@ pub mod cli;
 mod fault;
 pub mod http;
 pub mod openai;
+mod registry;
 mod request;
 mod response;
 
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use futures_util::Stream;
 
 pub use fault::{Fault, FaultClass, FaultReason, TEXT_LIMIT};
+pub use registry::{PROVIDERS, ProviderOptions, provider};
 pub use request::{Content, Message, Request};
 pub use response::{Chunk, Response, Usage};
 

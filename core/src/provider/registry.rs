@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::SharedProvider;
 use super::anthropic::Anthropic;
-use super::cli::{CliProfile, CliProvider};
 use super::http::parse_base_url;
 use super::openai::OpenAi;
 use crate::error::Error;
@@ -31,7 +30,11 @@ pub struct ProviderOptions {
 
 impl Default for ProviderOptions {
     fn default() -> Self {
-        Self { provider: "openai".to_owned(), base_url: None, program: None }
+        Self {
+            provider: "openai".to_owned(),
+            base_url: None,
+            program: None,
+        }
     }
 }
 
@@ -40,7 +43,11 @@ impl Default for ProviderOptions {
 /// # Errors
 /// [`Error::UnknownProvider`], [`Error::InvalidUrl`], [`Error::CliNotFound`].
 pub fn provider(options: &ProviderOptions) -> Result<SharedProvider, Error> {
-    let base_url = options.base_url.as_deref().map(parse_base_url).transpose()?;
+    let base_url = options
+        .base_url
+        .as_deref()
+        .map(parse_base_url)
+        .transpose()?;
     Ok(match options.provider.as_str() {
         "openai" => Arc::new(match base_url {
             Some(url) => OpenAi::new().with_base_url(url),
@@ -51,18 +58,10 @@ pub fn provider(options: &ProviderOptions) -> Result<SharedProvider, Error> {
             None => Anthropic::new(),
         }),
         name => {
-            let profile = CliProfile::named(name).ok_or_else(|| Error::UnknownProvider {
+            return Err(Error::UnknownProvider {
                 name: name.to_owned(),
                 known: PROVIDERS.join(", "),
-            })?;
-            let cli = match &options.program {
-                Some(program) => CliProvider::with_program(profile, program)?,
-                None => CliProvider::new(profile)?,
-            };
-            Arc::new(match base_url {
-                Some(url) => cli.with_base_url(url),
-                None => cli,
-            })
+            });
         }
     })
 }

@@ -124,7 +124,9 @@ impl WrapperOptions {
     /// # Errors
     /// [`Error::InvalidConfig`] naming the option.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        serde_json::from_str(json).map_err(|problem| config::invalid("the options", &problem))
+        serde_json::from_str(json).map_err(|problem| {
+            config::invalid("the options", &config::without_values(&problem.to_string()))
+        })
     }
 
     /// The wrapper.
@@ -196,11 +198,16 @@ impl TargetOptions {
         let pool = match own_pool {
             Some(own) => own,
             None => {
-                let sources = CredentialSource::or_usual(self.sources, &self.credentials, &self.provider);
+                let sources =
+                    CredentialSource::or_usual(self.sources, &self.credentials, &self.provider);
                 let credentials = CredentialSource::load_all(self.credentials, &sources)?;
                 CredentialPool::with_options(credentials, self.pool)?
             }
         };
-        Ok(Target { provider, pool, model: self.model })
+        Ok(Target {
+            provider,
+            pool,
+            model: self.model,
+        })
     }
 }

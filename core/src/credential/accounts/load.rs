@@ -17,9 +17,14 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Credential>, Error> {
     numbers.sort_unstable();
     let mut credentials = Vec::new();
     for number in numbers {
-        let file = folder.join("accounts").join(format!("oauth_creds_{number}.json"));
+        let file = folder
+            .join("accounts")
+            .join(format!("oauth_creds_{number}.json"));
         let account = Arc::new(OAuthAccount::open(file)?);
-        credentials.push(Credential::oauth_account(format!("account{number}"), account));
+        credentials.push(Credential::oauth_account(
+            format!("account{number}"),
+            account,
+        ));
     }
     for name in ["credentials.toml", "credentials.json"] {
         let file = folder.join(name);
@@ -48,9 +53,12 @@ fn numbers(folder: &Path) -> Result<Vec<u32>, Error> {
     let mut numbers = Vec::new();
     for entry in entries {
         let name = entry.map_err(unreadable)?.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix("oauth_creds_")?.strip_suffix(".json")?.parse().ok());
+        let number = name.to_str().and_then(|name| {
+            name.strip_prefix("oauth_creds_")?
+                .strip_suffix(".json")?
+                .parse()
+                .ok()
+        });
         numbers.extend(number.filter(|number| (1..=MOST).contains(number)));
     }
     Ok(numbers)

@@ -72,7 +72,10 @@ impl TokenEndpoint {
             .await
             .map_err(|e| connect(format!("the token endpoint: {}", e.without_url())))?;
         let status = sent.status().as_u16();
-        let text = sent.text().await.map_err(|e| connect(e.without_url().to_string()))?;
+        let text = sent
+            .text()
+            .await
+            .map_err(|e| connect(e.without_url().to_string()))?;
         if status == 200 {
             return serde_json::from_str(&text).map_err(|_| {
                 Refusal::Trouble(Fault::new(
@@ -87,13 +90,30 @@ impl TokenEndpoint {
 
 fn refused(status: u16, text: String, token: &crate::Secret) -> Refusal {
     let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    let code = value.get("error").and_then(Value::as_str).unwrap_or_default();
+    let code = value
+        .get("error")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if code == "invalid_grant" || matches!(status, 400 | 401) {
-        let said = if code.is_empty() { "refused".to_owned() } else { code.to_owned() };
+        let said = if code.is_empty() {
+            "refused".to_owned()
+        } else {
+            code.to_owned()
+        };
         return Refusal::Invalid(said);
     }
-    let facts = ErrorFacts { status: Some(status), body: Some(text), ..ErrorFacts::default() }.without(token);
+    let facts = ErrorFacts {
+        status: Some(status),
+        body: Some(text),
+        ..ErrorFacts::default()
+    }
+    .without(token);
     let fault = classify(&facts, SystemClock.now());
-    let unknown = || Fault::new(FaultReason::ServerError, format!("the token endpoint said {status}"));
+    let unknown = || {
+        Fault::new(
+            FaultReason::ServerError,
+            format!("the token endpoint said {status}"),
+        )
+    };
     Refusal::Trouble(fault.unwrap_or_else(unknown))
 }

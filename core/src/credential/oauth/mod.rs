@@ -19,7 +19,7 @@ pub use endpoint::TokenEndpoint;
 use self::endpoint::Refusal;
 use self::tokens::Tokens;
 use super::Secret;
-use super::private_file::{self, Lock};
+use super::private_file::Lock;
 use crate::clock::EpochMillis;
 use crate::error::Error;
 use crate::provider::{Fault, FaultReason};
@@ -125,7 +125,9 @@ impl OAuthAccount {
                 .await
             }
             // Someone who does not take our lock may have been quicker.
-            Err(Refusal::Invalid(said)) if !self.adopt(stale).await? => Err(self.login_wanted(&said)),
+            Err(Refusal::Invalid(said)) if !self.adopt(stale).await? => {
+                Err(self.login_wanted(&said))
+            }
             Err(Refusal::Invalid(_)) => Ok(()),
             Err(Refusal::Trouble(fault)) => Err(fault),
         }
@@ -141,7 +143,10 @@ impl OAuthAccount {
             return Ok(());
         }
         let tokens = Tokens::read(&self.file)?;
-        *self.held.write() = Held { tokens, stamp: seen };
+        *self.held.write() = Held {
+            tokens,
+            stamp: seen,
+        };
         Ok(())
     }
 
@@ -157,7 +162,10 @@ impl OAuthAccount {
     }
 
     fn hold(&self, tokens: Tokens) {
-        *self.held.write() = Held { tokens, stamp: stamp(&self.file) };
+        *self.held.write() = Held {
+            tokens,
+            stamp: stamp(&self.file),
+        };
     }
 
     fn lock_file(&self) -> PathBuf {
@@ -170,14 +178,18 @@ impl OAuthAccount {
         let file = self.file.display();
         Fault::new(
             FaultReason::LoginRequired,
-            format!("the refresh token in {file} is not valid any more ({said}): log in again and `account-qwen --add` it"),
+            format!(
+                "the refresh token in {file} is not valid any more ({said}): log in again and `account-qwen --add` it"
+            ),
         )
     }
 }
 
 impl fmt::Debug for OAuthAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuthAccount").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("OAuthAccount")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,13 +5,21 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::credential::private_file;
 use crate::testing::{Scenario, SimulatedEndpoint};
 
 async fn endpoint() -> (SimulatedEndpoint, TokenEndpoint) {
-    let scenario = Scenario::from_json(r#"{"oauth": {"refresh_tokens": ["tok-secret-r1"]}}"#).unwrap();
+    let scenario =
+        Scenario::from_json(r#"{"oauth": {"refresh_tokens": ["tok-secret-r1"]}}"#).unwrap();
     let simulated = SimulatedEndpoint::start(scenario).await.unwrap();
     let url = format!("{}/api/v1/oauth2/token", simulated.url());
-    (simulated, TokenEndpoint { url, client_id: "tests".to_owned() })
+    (
+        simulated,
+        TokenEndpoint {
+            url,
+            client_id: "tests".to_owned(),
+        },
+    )
 }
 
 fn token_file(refresh_token: &str) -> (tempfile::TempDir, PathBuf) {
@@ -43,12 +51,15 @@ async fn fifty_callers_make_one_refresh_that_keeps_unknown_fields_and_mode() {
     for caller in callers.collect::<Vec<_>>() {
         caller.await.unwrap().unwrap();
     }
-    assert_eq!(simulated.redemptions().total, 1);
+    assert_eq!(simulated.redemptions().granted, 1);
     assert_ne!(account.secret(), stale);
     let written = content(&file);
     assert_eq!(written["scope"], "kept as it is");
     assert_eq!(written["access_token"], account.secret().expose());
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[tokio::test]
@@ -61,7 +72,7 @@ async fn of_two_over_one_file_one_redeems_and_the_other_adopts() {
     let (first, second) = tokio::join!(one.refresh(&stale), other.refresh(&stale));
     first.unwrap();
     second.unwrap();
-    assert_eq!(simulated.redemptions().total, 1);
+    assert_eq!(simulated.redemptions().granted, 1);
     assert_eq!(one.secret(), other.secret());
 }
 
@@ -93,7 +104,10 @@ async fn a_refresh_token_that_is_not_valid_wants_a_login_and_leaves_the_file() {
 #[tokio::test]
 async fn an_endpoint_out_of_reach_does_not_condemn_the_account() {
     let (_folder, file) = token_file("tok-secret-r1");
-    let nowhere = TokenEndpoint { url: "http://127.0.0.1:1/token".to_owned(), client_id: String::new() };
+    let nowhere = TokenEndpoint {
+        url: "http://127.0.0.1:1/token".to_owned(),
+        client_id: String::new(),
+    };
     let account = Arc::new(OAuthAccount::open_with(&file, nowhere).unwrap());
     let fault = account.refresh(&account.secret()).await.unwrap_err();
     assert_eq!(fault.reason, FaultReason::Connect);
@@ -103,9 +117,15 @@ async fn an_endpoint_out_of_reach_does_not_condemn_the_account() {
 fn the_resource_url_becomes_a_base_url() {
     let rows = [
         (json!("portal.qwen.ai"), "https://portal.qwen.ai/v1"),
-        (json!("https://portal.qwen.ai/"), "https://portal.qwen.ai/v1"),
+        (
+            json!("https://portal.qwen.ai/"),
+            "https://portal.qwen.ai/v1",
+        ),
         (json!("http://127.0.0.1:9/v1"), "http://127.0.0.1:9/v1"),
-        (Value::Null, "https://dashscope.aliyuncs.com/compatible-mode/v1"),
+        (
+            Value::Null,
+            "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        ),
     ];
     for (given, expected) in rows {
         let text = json!({"access_token": "tok-secret-a", "resource_url": given}).to_string();
@@ -116,7 +136,13 @@ fn the_resource_url_becomes_a_base_url() {
 
 #[test]
 fn a_file_without_a_token_is_corrupt_and_told_without_its_content() {
-    for text in ["", "{", "[1]", r#"{"refresh_token":"tok-secret-9"}"#, r#"{"access_token":" "}"#] {
+    for text in [
+        "",
+        "{",
+        "[1]",
+        r#"{"refresh_token":"tok-secret-9"}"#,
+        r#"{"access_token":" "}"#,
+    ] {
         let problem = Tokens::parse(text).err().unwrap();
         assert!(!problem.contains("tok-secret-9"), "{problem}");
     }

@@ -44,12 +44,16 @@ impl Tokens {
         let Value::Object(mut others) = value else {
             return Err("it is not a JSON object".to_owned());
         };
-        let access_token = take_text(&mut others, "access_token").filter(|text| !text.trim().is_empty());
+        let access_token =
+            take_text(&mut others, "access_token").filter(|text| !text.trim().is_empty());
         let access_token = access_token.ok_or("it has no `access_token`")?;
         Ok(Self {
             access_token: Secret::new(access_token),
             refresh_token: take_text(&mut others, "refresh_token").map(Secret::new),
-            expiry_date: others.get("expiry_date").and_then(Value::as_f64).map(|at| at.max(0.0) as u64),
+            expiry_date: others
+                .get("expiry_date")
+                .and_then(Value::as_f64)
+                .map(|at| at.max(0.0) as u64),
             resource_url: take_text(&mut others, "resource_url"),
             others,
         })
@@ -67,7 +71,8 @@ impl Tokens {
         if let Some(expiry) = self.expiry_date {
             value.insert("expiry_date".to_owned(), json!(expiry));
         }
-        let text = serde_json::to_string_pretty(&value).map_err(|e| private_file::unavailable(file, &e))?;
+        let text = serde_json::to_string_pretty(&value)
+            .map_err(|e| private_file::unavailable(file, &e))?;
         private_file::write(file, text.as_bytes())
     }
 
@@ -75,7 +80,11 @@ impl Tokens {
         self.access_token = answer.access_token;
         self.refresh_token = answer.refresh_token.or(self.refresh_token);
         self.resource_url = answer.resource_url.or(self.resource_url);
-        let lasts = |seconds: u64| SystemClock.now().saturating_add(seconds.saturating_mul(1000));
+        let lasts = |seconds: u64| {
+            SystemClock
+                .now()
+                .saturating_add(seconds.saturating_mul(1000))
+        };
         self.expiry_date = answer.expires_in.map(lasts);
         if let Some(kind) = answer.token_type {
             self.others.insert("token_type".to_owned(), json!(kind));
@@ -85,7 +94,11 @@ impl Tokens {
 
     /// `https://` where there is no scheme, `/v1` where it does not end so.
     pub(super) fn base_url(&self) -> Option<Url> {
-        let given = self.resource_url.as_deref().map(str::trim).filter(|url| !url.is_empty());
+        let given = self
+            .resource_url
+            .as_deref()
+            .map(str::trim)
+            .filter(|url| !url.is_empty());
         let mut url = given.unwrap_or(USUAL_URL).trim_end_matches('/').to_owned();
         if !url.contains("://") {
             url.insert_str(0, "https://");

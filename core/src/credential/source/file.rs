@@ -17,9 +17,12 @@ struct Document {
 pub(super) fn load(path: &Path) -> Result<Vec<Credential>, Error> {
     let text = private_file::read(path)?;
     let specs = parse(path, &text).map_err(|problem| private_file::corrupt(path, problem))?;
-    let stem = path.file_stem().map_or_else(|| "key".into(), |stem| stem.to_string_lossy());
+    let stem = path
+        .file_stem()
+        .map_or_else(|| "key".into(), |stem| stem.to_string_lossy());
     let build = |(index, mut spec): (usize, CredentialSpec)| {
-        spec.id.get_or_insert_with(|| format!("{stem}-{}", index + 1));
+        spec.id
+            .get_or_insert_with(|| format!("{stem}-{}", index + 1));
         spec.build(index + 1)
     };
     specs.into_iter().enumerate().map(build).collect()
@@ -32,7 +35,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<CredentialSpec>, String> {
     match (extension, start) {
         (_, None) => Err("it is empty".to_owned()),
         (Some("toml"), _) => {
-            let document: Document = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+            let document: Document = toml::from_str(text).map_err(|e| at_line(&e, text))?;
             Ok(document.credentials)
         }
         (Some("json"), _) | (_, Some('[' | '{')) => {
@@ -48,8 +51,17 @@ fn parse(path: &Path, text: &str) -> Result<Vec<CredentialSpec>, String> {
     }
 }
 
+fn at_line(problem: &toml::de::Error, text: &str) -> String {
+    let before = problem.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    format!("line {line}")
+}
+
 fn lines(text: &str) -> Vec<CredentialSpec> {
-    let keys = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     keys.map(|key| CredentialSpec {
         id: None,
         secret: Secret::new(key),
@@ -81,9 +93,21 @@ mod tests {
     #[test]
     fn json_toml_and_lines_hold_the_same() {
         let rows = [
-            ("keys.json", r#"[{"id": "a", "secret": "sk-secret-1"}, {"secret": "sk-secret-2"}]"#, "a"),
-            ("keys.json", r#"{"credentials": [{"id": "a", "secret": "sk-secret-1"}, {"secret": "sk-secret-2"}]}"#, "a"),
-            ("keys.toml", "[[credentials]]\nid = \"a\"\nsecret = \"sk-secret-1\"\n[[credentials]]\nsecret = \"sk-secret-2\"", "a"),
+            (
+                "keys.json",
+                r#"[{"id": "a", "secret": "sk-secret-1"}, {"secret": "sk-secret-2"}]"#,
+                "a",
+            ),
+            (
+                "keys.json",
+                r#"{"credentials": [{"id": "a", "secret": "sk-secret-1"}, {"secret": "sk-secret-2"}]}"#,
+                "a",
+            ),
+            (
+                "keys.toml",
+                "[[credentials]]\nid = \"a\"\nsecret = \"sk-secret-1\"\n[[credentials]]\nsecret = \"sk-secret-2\"",
+                "a",
+            ),
             ("keys.txt", "# mine\nsk-secret-1\n\nsk-secret-2\n", "keys-1"),
         ];
         for (name, text, first) in rows {
@@ -98,9 +122,24 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_used_is_told_without_its_content() {
         let rows = [
-            ("k.json", r#"[{"secret": "sk-secret-9", "colour": 1}]"#, 0o600, "credential_file_corrupt"),
-            ("k.json", "[{\"secret\": \"sk-secret-9\"", 0o600, "credential_file_corrupt"),
-            ("k.toml", "credentials = \"sk-secret-9\"", 0o600, "credential_file_corrupt"),
+            (
+                "k.json",
+                r#"[{"secret": "sk-secret-9", "colour": 1}]"#,
+                0o600,
+                "credential_file_corrupt",
+            ),
+            (
+                "k.json",
+                "[{\"secret\": \"sk-secret-9\"",
+                0o600,
+                "credential_file_corrupt",
+            ),
+            (
+                "k.toml",
+                "credentials = \"sk-secret-9\"",
+                0o600,
+                "credential_file_corrupt",
+            ),
             ("k.txt", "", 0o600, "credential_file_corrupt"),
             ("k.txt", "sk-secret-9", 0o644, "credential_file_permissions"),
             ("k.txt", "sk-secret-9", 0o660, "credential_file_permissions"),
@@ -111,6 +150,9 @@ mod tests {
             assert_eq!(error.code(), code, "{text}");
             assert!(!error.to_string().contains("sk-secret-9"), "{error}");
         }
-        assert_eq!(load(Path::new("/nonexistent/k")).unwrap_err().code(), "credential_file_unreadable");
+        assert_eq!(
+            load(Path::new("/nonexistent/k")).unwrap_err().code(),
+            "credential_file_unreadable"
+        );
     }
 }

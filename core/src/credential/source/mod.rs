@@ -43,7 +43,10 @@ impl CredentialSource {
     /// # Errors
     /// [`Error::NoCredentials`] for none at all, [`Error::DuplicateCredential`] for two of
     /// one id, and what reading the sources gives.
-    pub fn load_all(given: Vec<CredentialSpec>, sources: &[Self]) -> Result<Vec<Credential>, Error> {
+    pub fn load_all(
+        given: Vec<CredentialSpec>,
+        sources: &[Self],
+    ) -> Result<Vec<Credential>, Error> {
         let mut credentials = Vec::new();
         for (index, spec) in given.into_iter().enumerate() {
             credentials.push(spec.build(index + 1)?);
@@ -65,7 +68,10 @@ impl CredentialSource {
         }
         let env = |prefix: &str| Self::Env(prefix.to_owned());
         match provider {
-            "qwen" => vec![Self::Accounts(super::accounts::usual_folder()), env("OPENAI")],
+            "qwen" => vec![
+                Self::Accounts(super::accounts::usual_folder()),
+                env("OPENAI"),
+            ],
             "anthropic" | "claude" => vec![env("ANTHROPIC")],
             "gemini" => vec![env("GEMINI")],
             _ => vec![env("OPENAI")],
@@ -100,7 +106,10 @@ mod tests {
         let sources = [CredentialSource::Env("SURELY_NOT_SET".to_owned())];
         let error = CredentialSource::load_all(Vec::new(), &sources).unwrap_err();
         assert_eq!(error.code(), "no_credentials");
-        assert!(error.to_string().contains("SURELY_NOT_SET_API_KEY"), "{error}");
+        assert!(
+            error.to_string().contains("SURELY_NOT_SET_API_KEY"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -114,12 +123,32 @@ mod tests {
     #[test]
     fn a_specification_that_cannot_be_used_is_refused_by_name() {
         let rows = [
-            (r#"{"id": "a", "secret": " "}"#, "invalid_config", "secret is empty"),
-            (r#"{"id": "a", "secret": "x\ny"}"#, "invalid_config", "header"),
+            (
+                r#"{"id": "a", "secret": " "}"#,
+                "invalid_config",
+                "secret is empty",
+            ),
+            (
+                r#"{"id": "a", "secret": "x\ny"}"#,
+                "invalid_config",
+                "header",
+            ),
             (r#"{"id": "", "secret": "x"}"#, "invalid_config", "id"),
-            (r#"{"id": "a", "secret": "x", "weight": 0}"#, "invalid_config", "weight"),
-            (r#"{"id": "a", "secret": "x", "rpm": 0}"#, "invalid_config", "limit"),
-            (r#"{"id": "a", "secret": "x", "base_url": "ftp://h"}"#, "invalid_url", "ftp"),
+            (
+                r#"{"id": "a", "secret": "x", "weight": 0}"#,
+                "invalid_config",
+                "weight",
+            ),
+            (
+                r#"{"id": "a", "secret": "x", "rpm": 0}"#,
+                "invalid_config",
+                "limit",
+            ),
+            (
+                r#"{"id": "a", "secret": "x", "base_url": "ftp://h"}"#,
+                "invalid_url",
+                "ftp",
+            ),
         ];
         for (json, code, named) in rows {
             let error = spec(json).build(1).unwrap_err();

@@ -1,5 +1,7 @@
 //! An address to call, with all that does not depend on the wire format.
 
+use std::borrow::Cow;
+
 use reqwest::header::{HeaderMap, HeaderValue};
 use url::Url;
 
@@ -77,16 +79,16 @@ impl Endpoint {
         usual: &str,
         tail: impl FnOnce(&Url) -> &'static str,
     ) -> Result<Url, Fault> {
-        let parsed;
-        let base = match credential.base_url().or(self.base_url.as_ref()) {
+        let given = credential
+            .base_url()
+            .or(self.base_url.as_ref().map(Cow::Borrowed));
+        let base = match given {
             Some(base) => base,
-            None => {
-                parsed = super::parse_base_url(usual)
-                    .map_err(|error| Fault::new(FaultReason::BadRequest, error.to_string()))?;
-                &parsed
-            }
+            None => super::parse_base_url(usual)
+                .map(Cow::Owned)
+                .map_err(|error| Fault::new(FaultReason::BadRequest, error.to_string()))?,
         };
-        Ok(appended(base, tail(base)))
+        Ok(appended(&base, tail(&base)))
     }
 
     /// Sends the body and waits for a status; one that is no success is a fault.
