@@ -14,6 +14,7 @@ pub mod config;
 pub mod credential;
 pub mod error;
 pub mod provider;
+pub mod qwen;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wrapper;
