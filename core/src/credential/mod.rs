@@ -6,7 +6,7 @@ pub mod accounts;
 mod limits;
 pub mod oauth;
 pub mod pool;
-mod private_file;
+pub(crate) mod private_file;
 mod secret;
 pub mod source;
 mod spec;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SharedProvider;
 use super::anthropic::Anthropic;
+use super::cli::{CliProfile, CliProvider};
 use super::http::parse_base_url;
 use super::openai::OpenAi;
 use crate::error::Error;
@@ -58,10 +59,19 @@ pub fn provider(options: &ProviderOptions) -> Result<SharedProvider, Error> {
             None => Anthropic::new(),
         }),
         name => {
-            return Err(Error::UnknownProvider {
+            let profile = CliProfile::named(name).ok_or_else(|| Error::UnknownProvider {
                 name: name.to_owned(),
                 known: PROVIDERS.join(", "),
-            });
+            })?;
+            let program = options
+                .program
+                .clone()
+                .unwrap_or_else(|| profile.program.clone().into());
+            let cli = CliProvider::with_program(profile, program)?;
+            Arc::new(match base_url {
+                Some(url) => cli.with_base_url(url),
+                None => cli,
+            })
         }
     })
 }

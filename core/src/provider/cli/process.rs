@@ -1,0 +1,266 @@
+//! One run of a program: its own process group, bounded output, and nothing left behind.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+
+/// The most that a program may print on stdout, in bytes.
+pub(super) const STDOUT_LIMIT: usize = 32 * 1024 * 1024;
+
+/// What is kept of stderr, in bytes: its end.
+const STDERR_KEPT: usize = 64 * 1024;
+
+/// From TERM to KILL.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long pipes that a left-over child keeps open are read after the end.
+const LINGER: Duration = Duration::from_millis(300);
+
+/// What a child inherits of the environment: enough to find programs and the network.
+const INHERITED: [&str; 14] = [
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TERM",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+];
+
+/// A run to make.
+pub(super) struct Run {
+    pub(super) program: PathBuf,
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) folder: PathBuf,
+    pub(super) stdin: String,
+}
+
+/// How a run ended.
+pub(super) struct Finished {
+    /// `None` when it was ended early.
+    pub(super) status: Option<ExitStatus>,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: String,
+    /// Whether stdout went over its limit.
+    pub(super) overflowed: bool,
+}
+
+/// Runs a program to its end, or until a line on stderr is hopeless.
+///
+/// Dropping the future ends the whole group; `kept` is dropped when the group is gone.
+pub(super) async fn run(
+    run: Run,
+    hopeless: impl Fn(&str) -> bool + Send,
+    kept: Box<dyn Send>,
+) -> io::Result<Finished> {
+    let mut child = spawn(&run)?;
+    let group = Group::of(&child, kept);
+    let captured = Captured::default();
+    let enough = Notify::new();
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // A program that does not read to the end is no failure of ours.
+            let _ = stdin.write_all(run.stdin.as_bytes()).await;
+        }
+    };
+    let hear = async {
+        if let Some(stdout) = stdout {
+            captured.read_stdout(stdout, &enough).await;
+        }
+    };
+    let listen = async {
+        if let Some(stderr) = stderr {
+            captured.read_stderr(stderr, &hopeless, &enough).await;
+        }
+    };
+    let pipes = async { tokio::join!(feed, hear, listen) };
+    tokio::pin!(pipes);
+    let mut piped = false;
+    let status = loop {
+        tokio::select! {
+            biased;
+            () = enough.notified() => break None,
+            status = child.wait() => break Some(status?),
+            _ = &mut pipes, if !piped => piped = true,
+        }
+    };
+    if status.is_some() && !piped {
+        // A left-over grandchild may hold the pipes for ever.
+        let _ = tokio::time::timeout(LINGER, &mut pipes).await;
+    }
+    drop(group);
+    Ok(captured.finished(status))
+}
+
+/// The program on PATH, or the path itself.
+pub(super) fn find(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return is_program(program).then(|| program.to_owned());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| is_program(file))
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+fn spawn(run: &Run) -> io::Result<Child> {
+    let inherited = INHERITED
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    Command::new(&run.program)
+        .args(&run.args)
+        .env_clear()
+        .envs(inherited)
+        .env("NO_COLOR", "1")
+        .envs(run.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&run.folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+}
+
+/// The group of a child. Dropping it ends whoever is left in it.
+struct Group {
+    leader: Option<Pid>,
+    kept: Option<Box<dyn Send>>,
+}
+
+impl Group {
+    fn of(child: &Child, kept: Box<dyn Send>) -> Self {
+        let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Self {
+            leader,
+            kept: Some(kept),
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(leader) = self.leader else { return };
+        let kept = self.kept.take();
+        if kill_process_group(leader, Signal::TERM).is_err() {
+            return;
+        }
+        // A thread, not a task: the runtime may be shutting down.
+        let ending = std::thread::Builder::new()
+            .name("end-process-group".to_owned())
+            .spawn(move || {
+                end(leader);
+                drop(kept);
+            });
+        if ending.is_err() {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+fn end(leader: Pid) {
+    const LOOK: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    while test_kill_process_group(leader).is_ok() {
+        if waited >= GRACE {
+            let _ = kill_process_group(leader, Signal::KILL);
+            return;
+        }
+        std::thread::sleep(LOOK);
+        waited += LOOK;
+    }
+}
+
+#[derive(Default)]
+struct Captured(Arc<Mutex<Texts>>);
+
+#[derive(Default)]
+struct Texts {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    overflowed: bool,
+}
+
+impl Captured {
+    async fn read_stdout(&self, mut pipe: impl tokio::io::AsyncRead + Unpin, enough: &Notify) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+            let mut texts = self.0.lock();
+            if texts.stdout.len() + count > STDOUT_LIMIT {
+                texts.overflowed = true;
+                enough.notify_one();
+                return;
+            }
+            texts
+                .stdout
+                .extend_from_slice(buffer.get(..count).unwrap_or_default());
+        }
+    }
+
+    async fn read_stderr(
+        &self,
+        pipe: impl tokio::io::AsyncRead + Unpin,
+        hopeless: &(impl Fn(&str) -> bool + Send),
+        enough: &Notify,
+    ) {
+        let mut lines = BufReader::new(pipe);
+        loop {
+            let mut line = Vec::new();
+            // A line without an end must not grow for ever.
+            let read = (&mut lines)
+                .take(STDERR_KEPT as u64)
+                .read_until(b'\n', &mut line)
+                .await;
+            if !matches!(read, Ok(1..)) {
+                return;
+            }
+            self.0.lock().keep_stderr(&line);
+            if hopeless(&String::from_utf8_lossy(&line)) {
+                enough.notify_one();
+                return;
+            }
+        }
+    }
+
+    fn finished(&self, status: Option<ExitStatus>) -> Finished {
+        let mut texts = self.0.lock();
+        Finished {
+            status,
+            stdout: std::mem::take(&mut texts.stdout),
+            stderr: String::from_utf8_lossy(&texts.stderr).into_owned(),
+            overflowed: texts.overflowed,
+        }
+    }
+}
+
+impl Texts {
+    fn keep_stderr(&mut self, line: &[u8]) {
+        self.stderr.extend_from_slice(line);
+        if self.stderr.len() > 2 * STDERR_KEPT {
+            let cut = self.stderr.len() - STDERR_KEPT;
+            self.stderr.drain(..cut);
+        }
+    }
+}
