@@ -69,6 +69,15 @@ pub fn load_table_with<T: DeserializeOwned>(
     })
 }
 
+/// Reads options from JSON, as host languages hand them over. `place` names them in errors.
+///
+/// # Errors
+/// [`Error::InvalidConfig`], which repeats none of the values: one may be a key.
+pub fn from_json<T: DeserializeOwned>(json: &str, place: &str) -> Result<T, Error> {
+    serde_json::from_str(json)
+        .map_err(|problem| invalid(place, &without_values(&problem.to_string())))
+}
+
 /// An [`Error::InvalidConfig`].
 pub(crate) fn invalid(place: &str, problem: &dyn std::fmt::Display) -> Error {
     Error::InvalidConfig {
@@ -78,7 +87,7 @@ pub(crate) fn invalid(place: &str, problem: &dyn std::fmt::Display) -> Error {
 }
 
 /// A parser's message without the texts that it quotes: one of them may be a key.
-pub(crate) fn without_values(message: &str) -> String {
+fn without_values(message: &str) -> String {
     let mut told = String::with_capacity(message.len());
     for (index, part) in message.split('"').enumerate() {
         if index > 0 {

@@ -9,6 +9,7 @@ mod cache;
 pub mod decide;
 mod options;
 mod outcome;
+mod report;
 mod retry_budget;
 mod rotation;
 mod run;
@@ -16,11 +17,13 @@ mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub use builder::{DEFAULT_DEADLINE, PROMPT_LIMIT, WrapperBuilder};
 pub use cache::CacheOptions;
 pub use options::{TargetOptions, WrapperOptions};
 pub use outcome::{Attempt, Outcome};
+pub use report::{NamedFault, Report};
 pub use rotation::{Ask, Rotation, Turn};
 pub use run::RunError;
 pub use stream::Answer;
@@ -92,7 +95,17 @@ impl Wrapper {
         let cache = self.0.cache.as_ref();
         match cache.and_then(|cache| Some((cache, ResponseCache::key(&request)?))) {
             Some((cache, key)) => self.complete_cached(cache, key, request).await,
-            None => self.perform(request).await,
+            None => self.perform(request, None).await,
+        }
+    }
+
+    /// Asks with a whole request and a deadline of this call's own, within the
+    /// wrapper's. Past the cache: a call that waits for another's answer would share
+    /// that one's deadline.
+    pub async fn complete_within(&self, request: Request, deadline: Duration) -> Outcome {
+        match self.check(&request) {
+            Ok(()) => self.perform(request, Some(deadline)).await,
+            Err(error) => Outcome::refused(error),
         }
     }
 
@@ -169,7 +182,7 @@ impl Wrapper {
         request: Request,
     ) -> Outcome {
         let started = self.0.now();
-        let result = match cache.get_or(key, self.perform(request)).await {
+        let result = match cache.get_or(key, self.perform(request, None)).await {
             Cached::Own(outcome) => return *outcome,
             Cached::Shared(response) => Ok(Response::clone(&response)),
             Cached::Failed(outcome) => outcome.result.clone(),
@@ -178,13 +191,16 @@ impl Wrapper {
             result,
             attempts: 0,
             trail: Vec::new(),
-            duration: std::time::Duration::from_millis(self.0.now().saturating_sub(started)),
+            duration: Duration::from_millis(self.0.now().saturating_sub(started)),
             cached: true,
         }
     }
 
-    async fn perform(&self, mut request: Request) -> Outcome {
+    async fn perform(&self, mut request: Request, deadline: Option<Duration>) -> Outcome {
         let mut rotation = Rotation::new(Arc::clone(&self.0), Ask::of(&request));
+        if let Some(deadline) = deadline {
+            rotation = rotation.within(deadline);
+        }
         loop {
             let turn = match rotation.next().await {
                 Ok(turn) => turn,

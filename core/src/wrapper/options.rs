@@ -124,9 +124,7 @@ impl WrapperOptions {
     /// # Errors
     /// [`Error::InvalidConfig`] naming the option.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        serde_json::from_str(json).map_err(|problem| {
-            config::invalid("the options", &config::without_values(&problem.to_string()))
-        })
+        config::from_json(json, "the options")
     }
 
     /// The wrapper.

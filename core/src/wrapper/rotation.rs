@@ -91,6 +91,14 @@ impl Rotation {
         }
     }
 
+    /// The same with a deadline of its own, within the wrapper's.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        let own = self.started.saturating_add(crate::clock::millis(deadline));
+        self.deadline = self.deadline.min(own);
+        self
+    }
+
     /// Waits for the next turn: through back-off, a token's refresh, or for a free credential.
     ///
     /// # Errors
@@ -395,7 +403,7 @@ impl Rotation {
                 fault,
             },
             Verdict::Deadline => Error::DeadlineExceeded {
-                after: Duration::from_millis(self.wrapper.deadline_ms),
+                after: Duration::from_millis(self.deadline.saturating_sub(self.started)),
                 last: Some(fault),
             },
         }
@@ -443,7 +451,7 @@ impl Rotation {
 
     fn too_late(&self) -> Error {
         Error::DeadlineExceeded {
-            after: Duration::from_millis(self.wrapper.deadline_ms),
+            after: Duration::from_millis(self.deadline.saturating_sub(self.started)),
             last: self.trail.last().and_then(|attempt| attempt.fault.clone()),
         }
     }
