@@ -5,7 +5,18 @@
 
 use pyo3::prelude::*;
 
+mod desk;
+mod errors;
+mod outcome;
+mod pool;
 mod program;
+mod provider;
+mod rotation;
+mod runtime;
+mod stream;
+mod testing;
+mod wait;
+mod wrapper;
 
 /// The version of the core.
 #[pyfunction]
@@ -17,5 +28,15 @@ fn version() -> &'static str {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(version, module)?)?;
     module.add_function(wrap_pyfunction!(program::run_cli, module)?)?;
+    module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
+    module.add_class::<desk::Desk>()?;
+    module.add_class::<desk::Task>()?;
+    module.add_class::<outcome::Outcome>()?;
+    module.add_class::<pool::CredentialPool>()?;
+    module.add_class::<provider::HostProvider>()?;
+    module.add_class::<rotation::Rotation>()?;
+    module.add_class::<stream::AnswerStream>()?;
+    module.add_class::<testing::SimulatedEndpoint>()?;
+    module.add_class::<wrapper::Wrapper>()?;
     Ok(())
 }

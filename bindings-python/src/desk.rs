@@ -1,0 +1,168 @@
+//! The desk: where coroutines leave work under a number and get the results.
+//!
+//! All results that are there when the event loop looks go over at once: many
+//! finished calls wake it with one `call_soon_threadsafe`. The futures stay with
+//! Python (`_desk.py`); no worker thread of ours ever waits for the GIL.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use credential_rotation::{Error, wrapper};
+use parking_lot::Mutex;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use tokio::task::AbortHandle;
+
+use crate::errors::exception;
+use crate::outcome::Outcome;
+use crate::runtime::runtime;
+
+/// What came of a piece of work.
+pub(crate) enum Reply {
+    /// A call's outcome.
+    Outcome(Box<wrapper::Outcome>),
+    /// A value as JSON.
+    Json(String),
+    /// Nothing, or the end of a stream.
+    Nothing,
+    /// An error to raise.
+    Error(Error),
+}
+
+/// The desk of one event loop.
+#[pyclass(frozen, module = "credential_rotation._native")]
+pub(crate) struct Desk(Arc<Shared>);
+
+struct Shared {
+    /// `loop.call_soon_threadsafe` and what it shall call.
+    ring: Py<PyAny>,
+    is_closed: Py<PyAny>,
+    deliver: Py<PyAny>,
+    outbox: Mutex<Vec<(u64, Reply)>>,
+    rung: AtomicBool,
+}
+
+/// Work that is under way.
+#[pyclass(frozen, module = "credential_rotation._native")]
+pub(crate) struct Task(AbortHandle);
+
+#[pymethods]
+impl Task {
+    /// Ends the work wherever it is; its result does not come any more.
+    fn cancel(&self) {
+        self.0.abort();
+    }
+}
+
+#[pymethods]
+impl Desk {
+    /// A desk for `loop`, on which `deliver()` is called when there are results.
+    #[new]
+    fn new(r#loop: &Bound<'_, PyAny>, deliver: Py<PyAny>) -> PyResult<Self> {
+        Ok(Self(Arc::new(Shared {
+            ring: r#loop.getattr("call_soon_threadsafe")?.unbind(),
+            is_closed: r#loop.getattr("is_closed")?.unbind(),
+            deliver,
+            outbox: Mutex::default(),
+            rung: AtomicBool::new(false),
+        })))
+    }
+
+    /// The results that are there: a list of `(number, succeeded, value)`.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.0.rung.store(false, Ordering::Release);
+        let replies = std::mem::take(&mut *self.0.outbox.lock());
+        let rows = PyList::empty(py);
+        for (number, reply) in replies {
+            let row = match reply {
+                Reply::Outcome(outcome) => (
+                    number,
+                    true,
+                    Bound::new(py, Outcome::of(*outcome))?.into_any(),
+                )
+                    .into_pyobject(py)?,
+                Reply::Json(json) => (number, true, json).into_pyobject(py)?,
+                Reply::Nothing => (number, true, py.None()).into_pyobject(py)?,
+                Reply::Error(error) => (number, false, exception(py, &error)?).into_pyobject(py)?,
+            };
+            rows.append(row)?;
+        }
+        Ok(rows)
+    }
+}
+
+impl Desk {
+    /// Does `work` and delivers what came of it under `number`.
+    pub(crate) fn submit(
+        &self,
+        number: u64,
+        work: impl Future<Output = Reply> + Send + 'static,
+    ) -> PyResult<Task> {
+        let desk = Arc::clone(&self.0);
+        let task = runtime()?.spawn(async move {
+            let reply = work.await;
+            deliver(desk, number, reply);
+        });
+        Ok(Task(task.abort_handle()))
+    }
+}
+
+fn deliver(desk: Arc<Shared>, number: u64, reply: Reply) {
+    desk.outbox.lock().push((number, reply));
+    if !desk.rung.swap(true, Ordering::AcqRel) {
+        // Fails only when the ringer's thread is gone, at exit.
+        let _ = ringer().send(desk);
+    }
+}
+
+// One thread attaches to the interpreter, so that no worker waits for the GIL.
+fn ringer() -> Sender<Arc<Shared>> {
+    static RINGER: OnceLock<Mutex<(u32, Sender<Arc<Shared>>)>> = OnceLock::new();
+    let process = std::process::id();
+    let ringer = RINGER.get_or_init(|| Mutex::new((process, start_ringer())));
+    let mut ringer = ringer.lock();
+    if ringer.0 != process {
+        *ringer = (process, start_ringer());
+    }
+    ringer.1.clone()
+}
+
+fn start_ringer() -> Sender<Arc<Shared>> {
+    let (sender, desks) = channel::<Arc<Shared>>();
+    // Without the thread `send` fails, and calls end at their deadlines.
+    let _ = std::thread::Builder::new()
+        .name("credential-rotation-ring".to_owned())
+        .spawn(move || {
+            while let Ok(desk) = desks.recv() {
+                // None when the interpreter is shutting down: nobody waits any more.
+                if Python::try_attach(|py| desk.ring(py)).is_none() {
+                    std::mem::forget(desk);
+                    return;
+                }
+            }
+        });
+    sender
+}
+
+impl Shared {
+    fn ring(&self, py: Python<'_>) {
+        let closed = self
+            .is_closed
+            .call0(py)
+            .and_then(|closed| closed.extract::<bool>(py));
+        if !matches!(closed, Ok(false)) {
+            self.outbox.lock().clear();
+            return;
+        }
+        // A loop that closes in between refuses; its futures are gone with it.
+        if let Err(problem) = self.ring.call1(py, (&self.deliver,))
+            && !problem.is_instance_of::<PyRuntimeError>(py)
+        {
+            problem.write_unraisable(py, None);
+        }
+    }
+}

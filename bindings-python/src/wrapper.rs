@@ -1,0 +1,163 @@
+//! The wrapper: calls that come to an outcome, and the way into streams and rotations.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use credential_rotation::config;
+use credential_rotation::provider::Request;
+use credential_rotation::qwen::{QwenOptions, QwenService};
+use credential_rotation::wrapper::{self, Ask, WrapperOptions};
+use pyo3::prelude::*;
+
+use crate::desk::{Desk, Reply, Task};
+use crate::errors::raised;
+use crate::outcome::Outcome;
+use crate::pool::CredentialPool;
+use crate::provider::HostProvider;
+use crate::rotation::Rotation;
+use crate::stream::AnswerStream;
+use crate::wait::block_on;
+
+/// Calls a model through a pool of credentials.
+#[pyclass(frozen, module = "credential_rotation._native")]
+pub(crate) struct Wrapper(wrapper::Wrapper);
+
+#[pymethods]
+impl Wrapper {
+    /// From options as JSON, with a provider or a pool of the host's in their place.
+    #[staticmethod]
+    #[pyo3(signature = (options, provider=None, pool=None))]
+    fn from_json(
+        py: Python<'_>,
+        options: &str,
+        provider: Option<&HostProvider>,
+        pool: Option<&CredentialPool>,
+    ) -> PyResult<Self> {
+        let provider = provider.map(HostProvider::shared);
+        let pool = pool.map(CredentialPool::core);
+        let built = WrapperOptions::from_json(options).and_then(|o| o.build_with(provider, pool));
+        built.map(Self).map_err(|error| raised(py, &error))
+    }
+
+    /// From the `[wrapper]` table of a configuration file.
+    #[staticmethod]
+    fn from_config(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let built = WrapperOptions::from_file(&path).and_then(WrapperOptions::build);
+        built.map(Self).map_err(|error| raised(py, &error))
+    }
+
+    /// Over the accounts of a qwen folder, from options as JSON.
+    #[staticmethod]
+    fn qwen(py: Python<'_>, options: &str) -> PyResult<Self> {
+        let opened =
+            config::from_json::<QwenOptions>(options, "the options").and_then(QwenService::open);
+        let service = opened.map_err(|error| raised(py, &error))?;
+        Ok(Self(service.wrapper().clone()))
+    }
+
+    /// Asks with one user message.
+    #[pyo3(signature = (prompt, deadline_ms=None))]
+    fn call(&self, py: Python<'_>, prompt: String, deadline_ms: Option<u64>) -> PyResult<Outcome> {
+        self.perform(py, Request::prompt(prompt), deadline_ms)
+    }
+
+    /// The same from a coroutine; the outcome comes under `number`.
+    #[pyo3(signature = (desk, number, prompt, deadline_ms=None))]
+    fn acall(
+        &self,
+        desk: &Desk,
+        number: u64,
+        prompt: String,
+        deadline_ms: Option<u64>,
+    ) -> PyResult<Task> {
+        self.submit(desk, number, Request::prompt(prompt), deadline_ms)
+    }
+
+    /// Asks with a request as JSON.
+    #[pyo3(signature = (request, deadline_ms=None))]
+    fn complete(
+        &self,
+        py: Python<'_>,
+        request: &str,
+        deadline_ms: Option<u64>,
+    ) -> PyResult<Outcome> {
+        self.perform(py, read(py, request)?, deadline_ms)
+    }
+
+    /// The same from a coroutine.
+    #[pyo3(signature = (desk, number, request, deadline_ms=None))]
+    fn acomplete(
+        &self,
+        py: Python<'_>,
+        desk: &Desk,
+        number: u64,
+        request: &str,
+        deadline_ms: Option<u64>,
+    ) -> PyResult<Task> {
+        self.submit(desk, number, read(py, request)?, deadline_ms)
+    }
+
+    /// The answer as it comes. Nothing is sent before the first piece is asked for.
+    fn stream(&self, py: Python<'_>, request: &str) -> PyResult<AnswerStream> {
+        Ok(AnswerStream::new(self.0.stream(read(py, request)?)))
+    }
+
+    /// A call's way through the pool, for client code of the user's.
+    fn rotation(&self, py: Python<'_>, ask: &str) -> PyResult<Rotation> {
+        let rotation = Ask::from_json(ask).and_then(|ask| self.0.rotation(ask));
+        rotation
+            .map(Rotation::new)
+            .map_err(|error| raised(py, &error))
+    }
+
+    /// The pool of the first target.
+    fn pool(&self) -> CredentialPool {
+        CredentialPool::over(self.0.pool().clone())
+    }
+
+    /// Refuses further calls.
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Wrapper {
+    fn perform(
+        &self,
+        py: Python<'_>,
+        request: Request,
+        deadline_ms: Option<u64>,
+    ) -> PyResult<Outcome> {
+        block_on(py, ask(self.0.clone(), request, deadline_ms)).map(Outcome::of)
+    }
+
+    fn submit(
+        &self,
+        desk: &Desk,
+        number: u64,
+        request: Request,
+        deadline_ms: Option<u64>,
+    ) -> PyResult<Task> {
+        let asked = ask(self.0.clone(), request, deadline_ms);
+        desk.submit(number, async { Reply::Outcome(Box::new(asked.await)) })
+    }
+}
+
+async fn ask(
+    wrapper: wrapper::Wrapper,
+    request: Request,
+    deadline_ms: Option<u64>,
+) -> wrapper::Outcome {
+    match deadline_ms {
+        Some(deadline) => {
+            wrapper
+                .complete_within(request, Duration::from_millis(deadline))
+                .await
+        }
+        None => wrapper.complete(request).await,
+    }
+}
+
+fn read(py: Python<'_>, request: &str) -> PyResult<Request> {
+    config::from_json(request, "the request").map_err(|error| raised(py, &error))
+}
