@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock, millis};
@@ -21,12 +21,8 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
         path: path.to_owned(),
         problem: problem.to_string(),
     };
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(unreadable(std::io::Error::other("it is not a file")));
-    }
-    let mode = metadata.permissions().mode() & 0o777;
+    let file = open_regular(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(Error::CredentialFilePermissions {
             path: path.to_owned(),
@@ -41,6 +37,25 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
         return Err(corrupt(path, format!("it is over {FILE_LIMIT} bytes")));
     }
     String::from_utf8(bytes).map_err(|_| corrupt(path, "it is not UTF-8 text"))
+}
+
+/// Opens a file for reading that is a file: a pipe in its place would block for ever.
+pub(crate) fn open_regular(path: &Path) -> std::io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    Ok(file)
+}
+
+/// A file's name with more at its end.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Writes a file that nobody else may read: a reader sees the old or the new one, whole.

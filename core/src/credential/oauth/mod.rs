@@ -17,7 +17,7 @@ use url::Url;
 pub use endpoint::TokenEndpoint;
 
 use self::endpoint::Refusal;
-use self::tokens::Tokens;
+pub(super) use self::tokens::Tokens;
 use super::Secret;
 use super::private_file::Lock;
 use crate::clock::EpochMillis;

@@ -13,10 +13,10 @@ use crate::error::Error;
 const USUAL_URL: &str = "https://dashscope.aliyuncs.com/compatible-mode/v1";
 
 #[derive(Clone)]
-pub(super) struct Tokens {
-    pub(super) access_token: Secret,
+pub(in crate::credential) struct Tokens {
+    pub(in crate::credential) access_token: Secret,
     pub(super) refresh_token: Option<Secret>,
-    pub(super) expiry_date: Option<EpochMillis>,
+    pub(in crate::credential) expiry_date: Option<EpochMillis>,
     resource_url: Option<String>,
     others: Map<String, Value>,
 }
@@ -32,12 +32,12 @@ pub(super) struct Answer {
 }
 
 impl Tokens {
-    pub(super) fn read(file: &Path) -> Result<Self, Error> {
+    pub(in crate::credential) fn read(file: &Path) -> Result<Self, Error> {
         let text = private_file::read(file)?;
         Self::parse(&text).map_err(|problem| private_file::corrupt(file, problem))
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::credential) fn parse(text: &str) -> Result<Self, String> {
         // The parser's own message may quote the content.
         let value: Value = serde_json::from_str(text)
             .map_err(|e| format!("no JSON at line {}, column {}", e.line(), e.column()))?;
@@ -57,6 +57,14 @@ impl Tokens {
             resource_url: take_text(&mut others, "resource_url"),
             others,
         })
+    }
+
+    /// Whether both come from one login: no two files may redeem one refresh token.
+    pub(in crate::credential) fn same_grant(&self, other: &Self) -> bool {
+        match (&self.refresh_token, &other.refresh_token) {
+            (Some(one), Some(another)) => one == another,
+            _ => self.access_token == other.access_token,
+        }
     }
 
     pub(super) fn write(&self, file: &Path) -> Result<(), Error> {
