@@ -1,14 +1,14 @@
 //! The folder on a real disk, with what programs and users do to it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::credential::private_file;
 
-const CHILD: &str = "ACCOUNTS_TEST_FOLDER";
+mod membership;
+mod processes;
 
 fn token(name: &str, expiry: u64) -> String {
     json!({"access_token": format!("tok-secret-a{name}"), "refresh_token": format!("tok-secret-r{name}"), "expiry_date": expiry})
@@ -138,6 +138,7 @@ fn the_next_account_skips_gaps_and_says_when_the_round_begins_again() {
 #[test]
 fn what_cannot_be_done_is_told_and_leaves_the_disk_as_it_was() {
     type Act = fn(&AccountsFolder) -> Result<(), Error>;
+    type Row<'a> = (&'a str, Option<(&'a [u8], u32)>, Act, &'a str);
     let switch_2: Act = |folder| folder.switch_to(2, SwitchReason::Manual).map(drop);
     let put = |folder: &AccountsFolder, content: &[u8], mode: u32| {
         let file = folder.account_file(2);
@@ -145,7 +146,7 @@ fn what_cannot_be_done_is_told_and_leaves_the_disk_as_it_was() {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
     };
     let big = format!("{{\"access_token\":\"{}\"}}", "x".repeat(1 << 20));
-    let rows: Vec<(&str, Option<(&[u8], u32)>, Act, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         (
             "index 0",
             None,
@@ -362,98 +363,6 @@ fn keys_of_other_versions_are_kept() {
 }
 
 #[test]
-fn setting_up_takes_the_token_file_in_and_changes_nothing_the_second_time() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path().join("qwen");
-    std::fs::create_dir(&dir).unwrap();
-    let folder = AccountsFolder::open(Some(dir), Some(3)).unwrap();
-    private_file::write(&folder.creds_link(), token("mine", 9).as_bytes()).unwrap();
-    let list = folder.setup().unwrap();
-    assert_eq!(list.0.len(), 3);
-    assert!(list.0[0].exists && list.0[0].active);
-    assert_eq!(text(&folder.account_file(1)), token("mine", 9));
-    assert!(folder.creds_link().is_symlink());
-    let before = on_disk(&folder);
-    folder.setup().unwrap();
-    assert_eq!(on_disk(&folder), before);
-    assert_eq!(mode(&folder.accounts_dir()), 0o700);
-}
-
-#[test]
-fn setting_up_an_empty_place_makes_the_folders_and_no_link() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = AccountsFolder::open(Some(place.path().join("new")), None).unwrap();
-    assert!(folder.setup().unwrap().0.iter().all(|entry| !entry.exists));
-    assert!(folder.state_file().exists() && !folder.creds_link().is_symlink());
-}
-
-#[test]
-fn setting_up_names_a_token_file_that_cannot_be_used() {
-    let (_place, folder) = folder(&[1]);
-    private_file::write(&folder.account_file(3), b"{").unwrap();
-    let before = on_disk(&folder);
-    let error = folder.setup().unwrap_err();
-    assert_eq!(error.code(), "credential_file_corrupt");
-    assert!(error.to_string().contains("oauth_creds_3.json"), "{error}");
-    assert_eq!(on_disk(&folder), before);
-}
-
-#[test]
-fn adding_takes_the_lowest_free_number_and_grows_the_folder() {
-    let (place, folder) = folder(&[1, 3, 4, 5]);
-    folder.setup().unwrap();
-    for (name, index) in [("x", 2), ("y", 6)] {
-        let source = place.path().join(name);
-        private_file::write(&source, token(name, 1).as_bytes()).unwrap();
-        assert_eq!(folder.add(Some(&source)).unwrap(), index);
-        assert_eq!(text(&folder.account_file(index)), token(name, 1));
-        assert_eq!(mode(&folder.account_file(index)), 0o600);
-        assert!(source.exists());
-    }
-    let state = folder.state().unwrap();
-    assert_eq!((state.current_index, state.total_accounts), (1, 6));
-}
-
-#[test]
-fn a_login_that_is_added_becomes_the_account_in_use() {
-    let (_place, folder) = folder(&[1]);
-    folder.setup().unwrap();
-    private_file::write(&folder.creds_link(), token("login", 5000).as_bytes()).unwrap();
-    assert_eq!(folder.add(None).unwrap(), 2);
-    assert_eq!(folder.state().unwrap().current_index, 2);
-    folder.switch_to(1, SwitchReason::Manual).unwrap();
-    assert_eq!(text(&folder.account_file(1)), token("1", 1000));
-    assert_eq!(text(&folder.account_file(2)), token("login", 5000));
-}
-
-#[test]
-fn removing_leaves_a_gap_and_hands_over_to_the_next() {
-    let (_place, folder) = folder(&[1, 2, 4]);
-    folder.switch_to(2, SwitchReason::Manual).unwrap();
-    private_file::write(&folder.creds_link(), token("2b", 2000).as_bytes()).unwrap();
-    assert_eq!(folder.remove(2).unwrap().current_index, 4);
-    assert!(!folder.account_file(2).exists());
-    assert_eq!(text(&folder.creds_link()), token("4", 1000));
-    assert_eq!(folder.remove(1).unwrap().current_index, 4);
-    folder.remove(4).unwrap();
-    assert!(!folder.creds_link().is_symlink());
-    let left = on_disk(&folder);
-    assert!(
-        left.iter()
-            .all(|(_, content)| !content.contains("tok-secret")),
-        "{left:?}"
-    );
-}
-
-#[test]
-fn resetting_forgets_counts() {
-    let (_place, folder) = folder(&[1, 2]);
-    folder.switch_to(1, SwitchReason::Manual).unwrap();
-    assert_eq!(folder.reset_state().unwrap(), RotationState::initial(5));
-    assert_eq!(folder.state().unwrap().switches_total, 0);
-}
-
-#[test]
 fn a_full_log_is_put_aside() {
     let (_place, folder) = folder(&[1, 2]);
     let log = std::fs::File::create(folder.log_file()).unwrap();
@@ -480,128 +389,4 @@ fn a_state_that_cannot_be_written_undoes_the_switch() {
     let error = folder.switch_to(2, SwitchReason::Manual).unwrap_err();
     assert_eq!(error.code(), "state_unavailable");
     assert_eq!(text(&folder.creds_link()), token("1", 1000));
-}
-
-#[test]
-fn a_folder_that_another_holds_is_given_up_on_at_the_deadline() {
-    let (_place, folder) = folder(&[1, 2]);
-    let _held = folder.lock().unwrap();
-    let hurried = folder.clone().with_lock_wait(Duration::from_millis(20));
-    let error = hurried.switch_to(2, SwitchReason::Manual).unwrap_err();
-    assert_eq!(error.code(), "lock_timeout");
-    assert!(error.to_string().contains("rotation.lock"), "{error}");
-}
-
-/// Run by the next tests in processes of their own.
-#[test]
-#[ignore = "needs the folder that the next tests give it"]
-fn switches_a_hundred_times() {
-    let folder = std::env::var_os(CHILD).map(PathBuf::from);
-    let folder = AccountsFolder::open(folder, None).unwrap();
-    for _ in 0..100 {
-        folder.switch_next(SwitchReason::Test).unwrap();
-    }
-}
-
-/// Run by the next tests in a process of its own.
-#[test]
-#[ignore = "needs the folder that the next tests give it"]
-fn holds_the_folder_until_killed() {
-    let folder = std::env::var_os(CHILD).map(PathBuf::from);
-    let folder = AccountsFolder::open(folder, None).unwrap();
-    let _held = folder.lock().unwrap();
-    std::fs::write(folder.qwen_dir().join("held"), "").unwrap();
-    std::thread::sleep(Duration::from_secs(60));
-}
-
-fn child(name: &str, folder: &AccountsFolder) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            &format!("credential::accounts::tests::{name}"),
-        ])
-        .env(CHILD, folder.qwen_dir())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-#[test]
-fn processes_that_switch_at_once_lose_no_switch() {
-    let (_place, folder) = folder(&[1, 2, 3]);
-    let folder = folder.with_lock_wait(Duration::from_secs(60));
-    let children: Vec<_> = (0..3)
-        .map(|_| child("switches_a_hundred_times", &folder))
-        .collect();
-    for mut child in children {
-        assert!(child.wait().unwrap().success());
-    }
-    let state = folder.state().unwrap();
-    assert_eq!(state.switches_total, 300);
-    let counted: u64 = state
-        .accounts
-        .values()
-        .map(|stats| stats.switches_count)
-        .sum();
-    assert_eq!(counted, 300);
-    let log = text(&folder.log_file());
-    assert_eq!(log.lines().count(), 300);
-    for line in log.lines() {
-        serde_json::from_str::<Value>(line).unwrap();
-    }
-    for number in [1, 2, 3] {
-        let name = number.to_string();
-        assert_eq!(text(&folder.account_file(number)), token(&name, 1000));
-    }
-}
-
-#[test]
-fn a_holder_that_is_killed_gives_the_folder_free() {
-    let (_place, folder) = folder(&[1, 2]);
-    let mut holder = child("holds_the_folder_until_killed", &folder);
-    while !folder.qwen_dir().join("held").exists() {
-        assert!(holder.try_wait().unwrap().is_none(), "it ended by itself");
-        std::thread::yield_now();
-    }
-    let hurried = folder.clone().with_lock_wait(Duration::ZERO);
-    assert!(hurried.switch_to(2, SwitchReason::Test).is_err());
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    folder.switch_to(2, SwitchReason::Test).unwrap();
-}
-
-#[test]
-fn loading_takes_numbered_accounts_or_the_only_token_file() {
-    let ids = |folder: &AccountsFolder| -> Vec<(String, String)> {
-        let loaded = load(folder.qwen_dir()).unwrap();
-        loaded
-            .iter()
-            .map(|c| (c.id().to_owned(), c.secret().expose().to_owned()))
-            .collect()
-    };
-    let row = |id: &str, secret: &str| (id.to_owned(), secret.to_owned());
-    let (_place, numbered) = folder(&[10, 2]);
-    std::fs::write(numbered.accounts_dir().join("oauth_creds_01.json"), "{").unwrap();
-    assert_eq!(
-        ids(&numbered),
-        [
-            row("account2", "tok-secret-a2"),
-            row("account10", "tok-secret-a10")
-        ]
-    );
-    let (_place, alone) = folder(&[]);
-    private_file::write(&alone.creds_link(), token("x", 1).as_bytes()).unwrap();
-    assert_eq!(ids(&alone), [row("account1", "tok-secret-ax")]);
-    assert!(!alone.creds_link().is_symlink(), "loading sets nothing up");
-}
-
-#[test]
-fn loading_gives_a_refreshed_token_back_first() {
-    let (_place, folder) = folder(&[1, 2]);
-    folder.setup().unwrap();
-    private_file::write(&folder.creds_link(), token("1b", 2000).as_bytes()).unwrap();
-    let loaded = load(folder.qwen_dir()).unwrap();
-    assert_eq!(loaded[0].secret().expose(), "tok-secret-a1b");
-    assert!(folder.creds_link().is_symlink());
 }
