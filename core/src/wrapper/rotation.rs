@@ -15,8 +15,8 @@ use super::outcome::{Attempt, Outcome};
 use super::retry_budget::RetryBudget;
 use super::{Inner, Target};
 use crate::clock::EpochMillis;
-use crate::credential::Credential;
 use crate::credential::pool::{Lease, Mark, MarkKind, Marked, Settlement, Want};
+use crate::credential::{Credential, Secret};
 use crate::error::Error;
 use crate::provider::{Fault, FaultClass, Patience, Response};
 
@@ -64,9 +64,19 @@ pub struct Rotation {
 
 #[derive(Debug)]
 enum Step {
-    Pick { after: Duration },
-    Refresh { lease: Lease },
-    Running { lease: Lease, since: EpochMillis },
+    Pick {
+        after: Duration,
+    },
+    Refresh {
+        lease: Lease,
+        stale: Secret,
+    },
+    Running {
+        lease: Lease,
+        since: EpochMillis,
+        // The token of an account as the attempt began: it may change meanwhile.
+        used: Option<Secret>,
+    },
     Ended(Option<Error>),
 }
 
@@ -120,9 +130,9 @@ impl Rotation {
                         after: Duration::ZERO,
                     }
                 }
-                Step::Refresh { lease } => {
+                Step::Refresh { lease, stale } => {
                     self.refreshed.insert(lease.credential().id().to_owned());
-                    if let Some(turn) = self.refresh_then_begin(lease).await {
+                    if let Some(turn) = self.refresh_then_begin(lease, stale).await {
                         return Ok(turn);
                     }
                 }
@@ -142,7 +152,8 @@ impl Rotation {
 
     /// Reports that the turn's attempt succeeded.
     pub async fn succeed(&mut self, tokens: Option<u64>) {
-        let Step::Running { lease, since } = std::mem::replace(&mut self.step, Step::Ended(None))
+        let Step::Running { lease, since, .. } =
+            std::mem::replace(&mut self.step, Step::Ended(None))
         else {
             return;
         };
@@ -161,13 +172,17 @@ impl Rotation {
     ///
     /// Returns whether the call goes on: if not, [`Rotation::next`] gives its error.
     pub async fn fail(&mut self, fault: Fault, handed_on: Option<&str>) -> bool {
-        let Step::Running { lease, since } = std::mem::replace(&mut self.step, Step::Ended(None))
+        let Step::Running { lease, since, used } =
+            std::mem::replace(&mut self.step, Step::Ended(None))
         else {
             return false;
         };
-        let fault = fault.without(&lease.credential().secret());
+        let mut fault = fault.without(&lease.credential().secret());
+        if let Some(used) = &used {
+            fault = fault.without(used);
+        }
         self.record(lease.credential().clone(), since, Some(fault.clone()));
-        self.conclude(lease, fault, handed_on).await;
+        self.conclude(lease, fault, handed_on, used).await;
         !matches!(self.step, Step::Ended(_))
     }
 
@@ -254,31 +269,34 @@ impl Rotation {
 
     // A token known to be stale is not worth a request.
     async fn begin_or_refresh(&mut self, lease: Lease) -> Option<Turn> {
-        let stale = lease
-            .credential()
+        let credential = lease.credential();
+        // Taken before it is judged: what another refreshes in between is not stale.
+        let token = credential.oauth().map(|_| credential.secret());
+        let expired = credential
             .oauth()
             .is_some_and(|account| account.needs_refresh(self.wrapper.now()));
-        if stale && self.refreshed.insert(lease.credential().id().to_owned()) {
-            self.refresh_then_begin(lease).await
-        } else {
-            Some(self.begin(lease))
+        match token.filter(|_| expired) {
+            Some(stale) if self.refreshed.insert(credential.id().to_owned()) => {
+                self.refresh_then_begin(lease, stale).await
+            }
+            _ => Some(self.begin(lease)),
         }
     }
 
-    async fn refresh_then_begin(&mut self, lease: Lease) -> Option<Turn> {
+    async fn refresh_then_begin(&mut self, lease: Lease, stale: Secret) -> Option<Turn> {
         let since = self.wrapper.now();
         let credential = lease.credential().clone();
         let refreshed = match credential.oauth() {
-            Some(account) => account.refresh(&credential.secret()).await,
+            Some(account) => account.refresh(&stale).await,
             None => Ok(()),
         };
         match refreshed {
             Ok(()) => Some(self.begin(lease)),
             Err(fault) => {
                 self.attempts += 1;
-                let fault = fault.without(&credential.secret());
+                let fault = fault.without(&credential.secret()).without(&stale);
                 self.record(credential, since, Some(fault.clone()));
-                self.conclude(lease, fault, None).await;
+                self.conclude(lease, fault, None, None).await;
                 None
             }
         }
@@ -297,6 +315,7 @@ impl Rotation {
         self.step = Step::Running {
             lease,
             since: self.wrapper.now(),
+            used: credential.oauth().map(|_| credential.secret()),
         };
         Turn {
             credential,
@@ -310,7 +329,13 @@ impl Rotation {
         }
     }
 
-    async fn conclude(&mut self, lease: Lease, fault: Fault, handed_on: Option<&str>) {
+    async fn conclude(
+        &mut self,
+        lease: Lease,
+        fault: Fault,
+        handed_on: Option<&str>,
+        used: Option<Secret>,
+    ) {
         let class = fault.class();
         if class == FaultClass::Provider {
             self.provider_faults += 1;
@@ -353,7 +378,10 @@ impl Rotation {
             marks,
         };
         match decision.next {
-            Next::Refresh => self.step = Step::Refresh { lease },
+            Next::Refresh => {
+                let stale = used.unwrap_or_else(|| lease.credential().secret());
+                self.step = Step::Refresh { lease, stale };
+            }
             Next::Retry(after) => {
                 lease.settle(settlement).await;
                 self.step = Step::Pick { after };

@@ -18,6 +18,9 @@ const QWEN_CLIENT: &str = "f0304373b74a44d2b584a3fb70ca9e56";
 /// Overrides the endpoint, for a proxy or a test.
 const URL_VARIABLE: &str = "QWEN_OAUTH_TOKEN_URL";
 
+/// The largest answer that is read, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 static CLIENT: LazyLock<HttpClient> = LazyLock::new(HttpClient::default);
@@ -72,10 +75,7 @@ impl TokenEndpoint {
             .await
             .map_err(|e| connect(format!("the token endpoint: {}", e.without_url())))?;
         let status = sent.status().as_u16();
-        let text = sent
-            .text()
-            .await
-            .map_err(|e| connect(e.without_url().to_string()))?;
+        let text = text_of(sent).await.map_err(Refusal::Trouble)?;
         if status == 200 {
             return serde_json::from_str(&text).map_err(|_| {
                 Refusal::Trouble(Fault::new(
@@ -86,6 +86,25 @@ impl TokenEndpoint {
         }
         Err(refused(status, text, refresh_token))
     }
+}
+
+/// The text of an answer, up to a limit.
+async fn text_of(mut answer: reqwest::Response) -> Result<String, Fault> {
+    let mut bytes = Vec::new();
+    let broken = |e: reqwest::Error| {
+        let problem = format!("the token endpoint's answer broke off: {}", e.without_url());
+        Fault::new(FaultReason::Connect, problem)
+    };
+    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        if bytes.len() + piece.len() > BODY_LIMIT {
+            return Err(Fault::new(
+                FaultReason::MalformedResponse,
+                format!("the token endpoint's answer is over {BODY_LIMIT} bytes"),
+            ));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn refused(status: u16, text: String, token: &crate::Secret) -> Refusal {

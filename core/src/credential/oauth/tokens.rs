@@ -67,6 +67,11 @@ impl Tokens {
         }
     }
 
+    /// Whether it expires later than another.
+    pub(super) fn outlives(&self, other: &Self) -> bool {
+        self.expiry_date.unwrap_or(0) > other.expiry_date.unwrap_or(0)
+    }
+
     pub(super) fn write(&self, file: &Path) -> Result<(), Error> {
         let mut value = self.others.clone();
         value.insert("access_token".to_owned(), json!(self.access_token.expose()));
