@@ -3,7 +3,9 @@
 mod env;
 mod file;
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -33,8 +35,8 @@ impl CredentialSource {
     pub fn load(&self) -> Result<Vec<Credential>, Error> {
         match self {
             Self::Env(prefix) => env::load(prefix, |name| std::env::var(name).ok()),
-            Self::File(path) => file::load(path),
-            Self::Accounts(folder) => super::accounts::load(folder),
+            Self::File(path) => file::load(&at_home(path)),
+            Self::Accounts(folder) => super::accounts::load(&at_home(folder)),
         }
     }
 
@@ -57,7 +59,13 @@ impl CredentialSource {
         if credentials.is_empty() {
             return Err(none_in(sources));
         }
-        Ok(credentials)
+        let mut ids = HashSet::new();
+        match credentials.iter().find(|one| !ids.insert(one.id())) {
+            Some(twice) => Err(Error::DuplicateCredential {
+                id: twice.id().to_owned(),
+            }),
+            None => Ok(credentials),
+        }
     }
 
     /// The sources given, or where a provider's credentials usually are when nothing is given.
@@ -76,6 +84,14 @@ impl CredentialSource {
             "gemini" => vec![env("GEMINI")],
             _ => vec![env("OPENAI")],
         }
+    }
+}
+
+/// `~/` as shells read it: options and files are read by none.
+fn at_home(path: &Path) -> Cow<'_, Path> {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => Cow::Owned(home.join(rest)),
+        _ => Cow::Borrowed(path),
     }
 }
 
@@ -110,6 +126,29 @@ mod tests {
             error.to_string().contains("SURELY_NOT_SET_API_KEY"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn two_of_one_id_are_refused() {
+        let given = vec![
+            spec(r#"{"id": "a", "secret": "sk-secret-a"}"#),
+            spec(r#"{"id": "a", "secret": "sk-secret-b"}"#),
+        ];
+        let error = CredentialSource::load_all(given, &[]).unwrap_err();
+        assert_eq!(error.code(), "duplicate_credential");
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder() {
+        let home = std::env::home_dir().unwrap();
+        for (given, read) in [
+            ("~/.qwen", home.join(".qwen")),
+            ("~", home.join("")),
+            ("/a/~", PathBuf::from("/a/~")),
+            ("~other/x", PathBuf::from("~other/x")),
+        ] {
+            assert_eq!(at_home(Path::new(given)), read, "{given}");
+        }
     }
 
     #[test]
