@@ -3,17 +3,17 @@
 //! It joins an accounts folder, a pool whose state the processes of this host
 //! share, and a wrapper. `account-qwen`, `QwenWrapper` and services use it alike.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::credential::accounts::usual_folder;
+use crate::credential::accounts::{AccountsFolder, SwitchReason, usual_folder};
 use crate::credential::pool::StoreChoice;
 use crate::credential::{CredentialPool, CredentialSource, CredentialStatus, PoolOptions};
 use crate::error::Error;
-use crate::provider::{Patience, ProviderOptions, Request, provider};
-use crate::wrapper::{Outcome, Target, Wrapper};
+use crate::provider::{Fault, FaultClass, Patience, ProviderOptions, Request, provider};
+use crate::wrapper::{Attempt, Outcome, Target, Wrapper};
 
 /// The name of the pool's state in the folder.
 pub const STATE_FILE: &str = "pool-state.db";
@@ -58,7 +58,7 @@ impl Default for QwenOptions {
 /// One folder's accounts behind one call. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct QwenService {
-    folder: PathBuf,
+    accounts: AccountsFolder,
     wrapper: Wrapper,
 }
 
@@ -70,6 +70,7 @@ impl QwenService {
     /// [`Error::NoCredentials`], [`Error::CliNotFound`], and what reading the folder gives.
     pub fn open(options: QwenOptions) -> Result<Self, Error> {
         let folder = folder_of(options.qwen_dir);
+        let accounts = AccountsFolder::open(Some(folder.clone()), None)?;
         let given = CredentialSource::Accounts(folder.clone());
         let mut sources = vec![given.clone()];
         if given.load()?.is_empty() {
@@ -107,13 +108,13 @@ impl QwenService {
             })
             .deadline(Duration::from_millis(options.deadline_ms))
             .build()?;
-        Ok(Self { folder, wrapper })
+        Ok(Self { accounts, wrapper })
     }
 
     /// The folder.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn accounts(&self) -> &AccountsFolder {
+        &self.accounts
     }
 
     /// The wrapper over the folder's accounts.
@@ -128,14 +129,46 @@ impl QwenService {
     }
 
     /// Asks with a whole request.
+    ///
+    /// When the folder's active account was refused or is out of quota and another
+    /// answered, that one becomes the active account: whoever uses the program by
+    /// hand then has one that works.
     pub async fn complete(&self, request: Request) -> Outcome {
-        self.wrapper.complete(request).await
+        let outcome = self.wrapper.complete(request).await;
+        if let Some((spent, answered)) = handed_over(&outcome) {
+            let accounts = self.accounts.clone();
+            let switched = tokio::task::spawn_blocking(move || {
+                if accounts.state()?.current_index == spent {
+                    accounts.switch_to(answered, SwitchReason::AutoQuota)?;
+                }
+                Ok::<_, Error>(())
+            });
+            // The answer is there; a folder that cannot be written costs no call.
+            if let Ok(Err(problem)) = switched.await {
+                tracing::warn!(%problem, "the active account could not be switched");
+            }
+        }
+        outcome
     }
 
     /// How each account and key stands, by what all processes of this host know.
     pub async fn statuses(&self) -> Vec<CredentialStatus> {
         self.wrapper.pool().refreshed_list().await
     }
+}
+
+/// The account that was found spent and the one that answered in its place.
+fn handed_over(outcome: &Outcome) -> Option<(u32, u32)> {
+    let number = |attempt: &Attempt| attempt.credential.strip_prefix("account")?.parse().ok();
+    let answered = outcome
+        .trail
+        .last()
+        .filter(|attempt| attempt.fault.is_none())?;
+    let spent = outcome.trail.iter().find(|attempt| {
+        let class = attempt.fault.as_ref().map(Fault::class);
+        class == Some(FaultClass::Credential)
+    })?;
+    Some((number(spent)?, number(answered)?))
 }
 
 /// The folder given, that of `QWEN_DIR`, or `~/.qwen`.

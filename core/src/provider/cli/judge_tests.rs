@@ -211,7 +211,14 @@ fn the_other_programs_are_told_by_their_own_formats() {
         CliProfile::codex(),
         CliProfile::claude(),
     );
-    let rows: Vec<(&CliProfile, i32, String, &str, Result<String, FaultReason>)> = vec![
+    type Row<'a> = (
+        &'a CliProfile,
+        i32,
+        String,
+        &'a str,
+        Result<String, FaultReason>,
+    );
+    let rows: Vec<Row<'_>> = vec![
         (&gemini, 0, json!({"response": "hi"}).to_string(), "", Ok("hi".into())),
         (&gemini, 1, json!({"error": {"message": "You have exhausted your daily quota on this model."}}).to_string(), "", Err(QuotaExhausted)),
         (&gemini, 41, String::new(), "login", Err(LoginRequired)),
