@@ -5,12 +5,14 @@
 
 use pyo3::prelude::*;
 
+mod accounts;
 mod desk;
 mod errors;
 mod outcome;
 mod pool;
 mod program;
 mod provider;
+mod qwen;
 mod rotation;
 mod runtime;
 mod stream;
@@ -29,11 +31,13 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(version, module)?)?;
     module.add_function(wrap_pyfunction!(program::run_cli, module)?)?;
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
+    module.add_class::<accounts::AccountsFolder>()?;
     module.add_class::<desk::Desk>()?;
     module.add_class::<desk::Task>()?;
     module.add_class::<outcome::Outcome>()?;
     module.add_class::<pool::CredentialPool>()?;
     module.add_class::<provider::HostProvider>()?;
+    module.add_class::<qwen::QwenService>()?;
     module.add_class::<rotation::Rotation>()?;
     module.add_class::<stream::AnswerStream>()?;
     module.add_class::<testing::SimulatedEndpoint>()?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use credential_rotation::Error;
 use credential_rotation::credential::Credential;
-use credential_rotation::provider::{Fault, FaultReason};
+use credential_rotation::provider::Fault;
 use credential_rotation::wrapper::{self, Report};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use crate::desk::{Desk, Reply, Task};
 use crate::errors::raised;
 use crate::outcome::trail;
+use crate::runtime::runtime;
 use crate::wait::block_on;
 
 /// One call's way through the pool.
@@ -73,13 +74,6 @@ impl Rotation {
     }
 }
 
-fn timed_out(after_ms: u64) -> Fault {
-    Fault::new(
-        FaultReason::Timeout,
-        format!("no answer within {after_ms} ms"),
-    )
-}
-
 #[pymethods]
 impl Rotation {
     /// Whose turn it is, as JSON.
@@ -131,16 +125,17 @@ impl Rotation {
         desk.submit(number, async { Reply::Json(done.await.to_string()) })
     }
 
-    /// Reports that the attempt took too long.
-    fn atime_out(&self, desk: &Desk, number: u64, after_ms: u64) -> PyResult<Task> {
-        let done = self.end_badly(Some(timed_out(after_ms)));
-        desk.submit(number, async { Reply::Json(done.await.to_string()) })
-    }
-
     /// Gives the credential back, whatever came of it.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.turn.lock().take();
         block_on(py, self.end_badly(None)).map(drop)
+    }
+
+    /// The same without waiting, from a coroutine.
+    fn release(&self) -> PyResult<()> {
+        self.turn.lock().take();
+        runtime()?.spawn(self.end_badly(None));
+        Ok(())
     }
 
     /// Each attempt so far.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use credential_rotation::config;
 use credential_rotation::provider::Request;
-use credential_rotation::qwen::{QwenOptions, QwenService};
 use credential_rotation::wrapper::{self, Ask, WrapperOptions};
 use pyo3::prelude::*;
 
@@ -44,15 +43,6 @@ impl Wrapper {
     fn from_config(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let built = WrapperOptions::from_file(&path).and_then(WrapperOptions::build);
         built.map(Self).map_err(|error| raised(py, &error))
-    }
-
-    /// Over the accounts of a qwen folder, from options as JSON.
-    #[staticmethod]
-    fn qwen(py: Python<'_>, options: &str) -> PyResult<Self> {
-        let opened =
-            config::from_json::<QwenOptions>(options, "the options").and_then(QwenService::open);
-        let service = opened.map_err(|error| raised(py, &error))?;
-        Ok(Self(service.wrapper().clone()))
     }
 
     /// Asks with one user message.
@@ -122,6 +112,11 @@ impl Wrapper {
 }
 
 impl Wrapper {
+    /// Over one of the core's.
+    pub(crate) fn over(wrapper: wrapper::Wrapper) -> Self {
+        Self(wrapper)
+    }
+
     fn perform(
         &self,
         py: Python<'_>,

@@ -13,7 +13,7 @@ use crate::credential::pool::StoreChoice;
 use crate::credential::{CredentialPool, CredentialSource, CredentialStatus, PoolOptions};
 use crate::error::Error;
 use crate::provider::{Fault, FaultClass, Patience, ProviderOptions, Request, provider};
-use crate::wrapper::{Attempt, Outcome, Target, Wrapper};
+use crate::wrapper::{Attempt, CallLimits, Outcome, Target, Wrapper};
 
 /// The name of the pool's state in the folder.
 pub const STATE_FILE: &str = "pool-state.db";
@@ -125,16 +125,17 @@ impl QwenService {
 
     /// Asks with one prompt.
     pub async fn call(&self, prompt: impl Into<String>) -> Outcome {
-        self.complete(Request::prompt(prompt)).await
+        self.complete(Request::prompt(prompt), CallLimits::default())
+            .await
     }
 
-    /// Asks with a whole request.
+    /// Asks with a whole request, perhaps with limits of its own.
     ///
     /// When the folder's active account was refused or is out of quota and another
     /// answered, that one becomes the active account: whoever uses the program by
     /// hand then has one that works.
-    pub async fn complete(&self, request: Request) -> Outcome {
-        let outcome = self.wrapper.complete(request).await;
+    pub async fn complete(&self, request: Request, limits: CallLimits) -> Outcome {
+        let outcome = self.wrapper.complete_within(request, limits).await;
         if let Some((spent, answered)) = handed_over(&outcome) {
             let accounts = self.accounts.clone();
             let switched = tokio::task::spawn_blocking(move || {

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+from credential_rotation import Wrapper
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import HTTPException
 from fastapi.responses import JSONResponse
-
-from credential_rotation import Wrapper
 
 SERVICE_API_KEY = os.environ["SERVICE_API_KEY"]
 CONFIG = os.environ.get("CREDENTIAL_ROTATION_CONFIG", "credential-rotation.toml")

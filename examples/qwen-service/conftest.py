@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from credential_rotation.testing import SimulatedEndpoint
 
 SCENARIO = {

@@ -1,4 +1,4 @@
-"""The service as its users meet it: over HTTP with two workers, in Node, and by docker exec's form."""
+"""The service as its users meet it: two uvicorn workers, Node, and docker exec's form."""
 
 import os
 import shutil
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from credential_rotation.testing import SimulatedEndpoint
 
 HERE = Path(__file__).parent
@@ -105,8 +104,11 @@ def test_the_program_answers_as_docker_exec_calls_it(
     keys.chmod(0o600)
     program = Path(sys.executable).with_name("account-qwen")
     done = subprocess.run(
-        [program, "--provider", "openai", "--model", "sim-1", "--base-url", f"{endpoint.url}/v1"]
-        + ["--wrapper", "hello"],
+        [
+            program,
+            *("--provider", "openai", "--model", "sim-1", "--base-url", f"{endpoint.url}/v1"),
+            *("--wrapper", "hello"),
+        ],
         env=os.environ | {"QWEN_DIR": str(folder)},
         capture_output=True,
         text=True,

@@ -24,7 +24,7 @@ pub use cache::CacheOptions;
 pub use options::{TargetOptions, WrapperOptions};
 pub use outcome::{Attempt, Outcome};
 pub use report::{NamedFault, Report};
-pub use rotation::{Ask, Rotation, Turn};
+pub use rotation::{Ask, CallLimits, Rotation, Turn};
 pub use run::RunError;
 pub use stream::Answer;
 
@@ -95,16 +95,19 @@ impl Wrapper {
         let cache = self.0.cache.as_ref();
         match cache.and_then(|cache| Some((cache, ResponseCache::key(&request)?))) {
             Some((cache, key)) => self.complete_cached(cache, key, request).await,
-            None => self.perform(request, None).await,
+            None => self.perform(request, CallLimits::default()).await,
         }
     }
 
-    /// Asks with a whole request and a deadline of this call's own, within the
-    /// wrapper's. Past the cache: a call that waits for another's answer would share
-    /// that one's deadline.
-    pub async fn complete_within(&self, request: Request, deadline: Duration) -> Outcome {
+    /// Asks with a whole request and limits of this call's own, within the wrapper's.
+    /// Past the cache: a call that waits for another's answer would share its limits.
+    pub async fn complete_within(
+        &self,
+        request: Request,
+        limits: impl Into<CallLimits>,
+    ) -> Outcome {
         match self.check(&request) {
-            Ok(()) => self.perform(request, Some(deadline)).await,
+            Ok(()) => self.perform(request, limits.into()).await,
             Err(error) => Outcome::refused(error),
         }
     }
@@ -182,7 +185,10 @@ impl Wrapper {
         request: Request,
     ) -> Outcome {
         let started = self.0.now();
-        let result = match cache.get_or(key, self.perform(request, None)).await {
+        let result = match cache
+            .get_or(key, self.perform(request, CallLimits::default()))
+            .await
+        {
             Cached::Own(outcome) => return *outcome,
             Cached::Shared(response) => Ok(Response::clone(&response)),
             Cached::Failed(outcome) => outcome.result.clone(),
@@ -196,11 +202,8 @@ impl Wrapper {
         }
     }
 
-    async fn perform(&self, mut request: Request, deadline: Option<Duration>) -> Outcome {
-        let mut rotation = Rotation::new(Arc::clone(&self.0), Ask::of(&request));
-        if let Some(deadline) = deadline {
-            rotation = rotation.within(deadline);
-        }
+    async fn perform(&self, mut request: Request, limits: CallLimits) -> Outcome {
+        let mut rotation = Rotation::new(Arc::clone(&self.0), Ask::of(&request)).within(limits);
         loop {
             let turn = match rotation.next().await {
                 Ok(turn) => turn,

@@ -46,6 +46,24 @@ pub struct Turn {
     pub number: u32,
 }
 
+/// How long one call may take, where that differs from the wrapper's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallLimits {
+    /// The whole call, at most the wrapper's deadline.
+    pub deadline: Option<Duration>,
+    /// Each attempt.
+    pub attempt: Option<Duration>,
+}
+
+impl From<Duration> for CallLimits {
+    fn from(deadline: Duration) -> Self {
+        Self {
+            deadline: Some(deadline),
+            attempt: None,
+        }
+    }
+}
+
 /// One call's way through the pool.
 #[derive(Debug)]
 pub struct Rotation {
@@ -59,6 +77,7 @@ pub struct Rotation {
     trail: Vec<Attempt>,
     started: EpochMillis,
     deadline: EpochMillis,
+    patience: Patience,
     step: Step,
 }
 
@@ -84,6 +103,7 @@ impl Rotation {
     pub(super) fn new(wrapper: Arc<Inner>, ask: Ask) -> Self {
         let started = wrapper.now();
         let deadline = started.saturating_add(wrapper.deadline_ms);
+        let patience = wrapper.patience;
         Self {
             wrapper,
             ask,
@@ -95,17 +115,23 @@ impl Rotation {
             trail: Vec::new(),
             started,
             deadline,
+            patience,
             step: Step::Pick {
                 after: Duration::ZERO,
             },
         }
     }
 
-    /// The same with a deadline of its own, within the wrapper's.
+    /// The same with limits of its own, within the wrapper's.
     #[must_use]
-    pub fn within(mut self, deadline: Duration) -> Self {
-        let own = self.started.saturating_add(crate::clock::millis(deadline));
-        self.deadline = self.deadline.min(own);
+    pub fn within(mut self, limits: CallLimits) -> Self {
+        if let Some(deadline) = limits.deadline {
+            let own = self.started.saturating_add(crate::clock::millis(deadline));
+            self.deadline = self.deadline.min(own);
+        }
+        if let Some(attempt) = limits.attempt {
+            self.patience.attempt = attempt;
+        }
         self
     }
 
@@ -322,8 +348,8 @@ impl Rotation {
             target: self.target,
             model,
             patience: Patience {
-                attempt: self.wrapper.patience.attempt.min(remaining),
-                idle: self.wrapper.patience.idle,
+                attempt: self.patience.attempt.min(remaining),
+                idle: self.patience.idle,
             },
             number: self.attempts,
         }

@@ -1,0 +1,229 @@
+"""The exceptions of this package: one class for each code of the core.
+
+Texts and codes are the core's; here are only the classes to tell them apart by.
+"""
+
+import json
+from typing import Any
+
+__all__ = [
+    "AllCoolingError",
+    "AttemptsExhaustedError",
+    "CliNotFoundError",
+    "ClosedError",
+    "CredentialFileCorruptError",
+    "CredentialFilePermissionsError",
+    "CredentialFileUnreadableError",
+    "CredentialRotationError",
+    "DeadlineExceededError",
+    "DuplicateCredentialError",
+    "EmptyPromptError",
+    "InvalidAccountIndexError",
+    "InvalidConfigError",
+    "InvalidUrlError",
+    "LockTimeoutError",
+    "NoCredentialsError",
+    "PoolSaturatedError",
+    "PromptTooLargeError",
+    "RequestRejectedError",
+    "RetryBudgetExhaustedError",
+    "StateUnavailableError",
+    "StreamInterruptedError",
+    "UnknownCredentialError",
+    "UnknownProviderError",
+]
+
+
+class CredentialRotationError(Exception):
+    """Any error of this package.
+
+    ``code`` is stable and the same in every language; ``details`` has what there
+    is to know beyond the message: ``fault``, ``partial``, ``earliest``, ``credentials``.
+    """
+
+    code: str = "internal"
+
+    def __init__(self, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details: dict[str, Any] = details or {}
+
+    @property
+    def fault(self) -> dict[str, Any] | None:
+        """The last attempt's fault, for errors that end one."""
+        fault: dict[str, Any] | None = self.details.get("fault")
+        return fault
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the details across processes."""
+        return (type(self), (str(self), self.details))
+
+
+class EmptyPromptError(CredentialRotationError, ValueError):
+    """There is nothing to ask."""
+
+    code = "empty_prompt"
+
+
+class PromptTooLargeError(CredentialRotationError, ValueError):
+    """The prompt is over the wrapper's limit."""
+
+    code = "prompt_too_large"
+
+
+class NoCredentialsError(CredentialRotationError):
+    """The sources hold no credential."""
+
+    code = "no_credentials"
+
+
+class CredentialFileUnreadableError(CredentialRotationError):
+    """A credential file cannot be opened."""
+
+    code = "credential_file_unreadable"
+
+
+class CredentialFileCorruptError(CredentialRotationError):
+    """A credential file's content is no credential."""
+
+    code = "credential_file_corrupt"
+
+
+class CredentialFilePermissionsError(CredentialRotationError):
+    """Other users can read a credential file."""
+
+    code = "credential_file_permissions"
+
+
+class InvalidAccountIndexError(CredentialRotationError, ValueError):
+    """An account number outside the folder's range."""
+
+    code = "invalid_account_index"
+
+
+class UnknownCredentialError(CredentialRotationError, KeyError):
+    """The pool has no credential of that id."""
+
+    code = "unknown_credential"
+
+    def __str__(self) -> str:
+        """Give the message as it is, where a ``KeyError`` would quote it."""
+        return str(self.args[0])
+
+
+class DuplicateCredentialError(CredentialRotationError, ValueError):
+    """Two credentials have one id."""
+
+    code = "duplicate_credential"
+
+
+class CliNotFoundError(CredentialRotationError):
+    """The program of a CLI provider is not installed."""
+
+    code = "cli_not_found"
+
+
+class UnknownProviderError(CredentialRotationError, ValueError):
+    """There is no provider of that name."""
+
+    code = "unknown_provider"
+
+
+class InvalidUrlError(CredentialRotationError, ValueError):
+    """A base URL cannot be called."""
+
+    code = "invalid_url"
+
+
+class InvalidConfigError(CredentialRotationError, ValueError):
+    """An option, file or variable cannot be used."""
+
+    code = "invalid_config"
+
+
+class AllCoolingError(CredentialRotationError):
+    """No credential may be used now; ``earliest`` is in epoch milliseconds."""
+
+    code = "all_cooling"
+
+    @property
+    def earliest(self) -> int | None:
+        """When the first credential comes back."""
+        earliest: int | None = self.details.get("earliest")
+        return earliest
+
+    @property
+    def credentials(self) -> list[dict[str, Any]]:
+        """Each credential and why it is out."""
+        credentials: list[dict[str, Any]] = self.details.get("credentials", [])
+        return credentials
+
+
+class PoolSaturatedError(CredentialRotationError):
+    """Too many calls wait for a credential."""
+
+    code = "pool_saturated"
+
+
+class DeadlineExceededError(CredentialRotationError, TimeoutError):
+    """The call's deadline passed."""
+
+    code = "deadline_exceeded"
+
+
+class RequestRejectedError(CredentialRotationError):
+    """The endpoint refuses this request from anyone."""
+
+    code = "request_rejected"
+
+
+class AttemptsExhaustedError(CredentialRotationError):
+    """Every attempt that was allowed failed."""
+
+    code = "attempts_exhausted"
+
+
+class RetryBudgetExhaustedError(CredentialRotationError):
+    """Too many calls of this wrapper fail; retries are suspended."""
+
+    code = "retry_budget_exhausted"
+
+
+class StreamInterruptedError(CredentialRotationError):
+    """A stream broke after its first piece had been handed on."""
+
+    code = "stream_interrupted"
+
+    @property
+    def partial(self) -> str:
+        """The text that was handed on."""
+        return str(self.details.get("partial", ""))
+
+
+class StateUnavailableError(CredentialRotationError):
+    """A state file or folder cannot be used."""
+
+    code = "state_unavailable"
+
+
+class LockTimeoutError(CredentialRotationError, TimeoutError):
+    """Another process holds a lock for too long."""
+
+    code = "lock_timeout"
+
+
+class ClosedError(CredentialRotationError):
+    """The wrapper was closed."""
+
+    code = "closed"
+
+
+CLASSES: dict[str, type[CredentialRotationError]] = {
+    kind.code: kind for kind in CredentialRotationError.__subclasses__()
+}
+
+
+def from_wire(text: str) -> CredentialRotationError:
+    """Build the exception that the core's JSON tells of."""
+    details = json.loads(text)
+    code, message = details.pop("code"), details.pop("message")
+    return CLASSES.get(code, CredentialRotationError)(message, details)
