@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from credential_rotation import Credential, Wrapper
 from credential_rotation.testing import SimulatedEndpoint
 

@@ -6,7 +6,6 @@ import time
 
 import pytest
 from conftest import Make
-
 from credential_rotation import (
     ClosedError,
     Credential,

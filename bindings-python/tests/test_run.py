@@ -7,7 +7,6 @@ import httpx
 import openai
 import pytest
 from conftest import Make
-
 from credential_rotation import AllCoolingError, Credential
 from credential_rotation.testing import SimulatedEndpoint
 

@@ -6,13 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-
 from credential_rotation import Credential, CredentialRotationError, Wrapper
 from credential_rotation.testing import SimulatedEndpoint
 
-VECTORS = json.loads(
-    (Path(__file__).parents[2] / "core" / "vectors" / "rotation.json").read_text()
-)
+VECTORS = json.loads((Path(__file__).parents[2] / "core" / "vectors" / "rotation.json").read_text())
 THEIRS = {"request_rejected", "attempts_exhausted"}
 
 
