@@ -9,6 +9,8 @@
 //! values and hand them over.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credential;

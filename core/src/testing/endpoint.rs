@@ -43,7 +43,15 @@ impl SimulatedEndpoint {
     /// # Errors
     /// When no port can be had.
     pub async fn start(scenario: Scenario) -> io::Result<Self> {
-        let (listener, mut endpoint) = Self::bind(&scenario)?;
+        Self::start_at(scenario, 0).await
+    }
+
+    /// Starts one on a port of the caller's choice; 0 is one that is free.
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub async fn start_at(scenario: Scenario, port: u16) -> io::Result<Self> {
+        let (listener, mut endpoint) = Self::bind(&scenario, port)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (site, stop) = (Arc::clone(&endpoint.site), endpoint.stop.clone());
         tokio::spawn(serve(listener, site, stop));
@@ -56,7 +64,7 @@ impl SimulatedEndpoint {
     /// # Errors
     /// When no port or no thread can be had.
     pub fn start_blocking(scenario: Scenario) -> io::Result<Self> {
-        let (listener, mut endpoint) = Self::bind(&scenario)?;
+        let (listener, mut endpoint) = Self::bind(&scenario, 0)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -72,8 +80,8 @@ impl SimulatedEndpoint {
         Ok(endpoint)
     }
 
-    fn bind(scenario: &Scenario) -> io::Result<(TcpListener, Self)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    fn bind(scenario: &Scenario, port: u16) -> io::Result<(TcpListener, Self)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let endpoint = Self {

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use url::Url;
 
+#[cfg(feature = "cli")]
+pub(crate) use process::wait_for_groups;
 pub use profile::{AccountAuth, CliProfile, KeyAuth, OutputFormat, PROFILES};
 
 use self::home::Home;

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -167,17 +167,41 @@ impl Drop for Group {
         if kill_process_group(leader, Signal::TERM).is_err() {
             return;
         }
+        *ENDING.lock() += 1;
         // A thread, not a task: the runtime may be shutting down.
         let ending = std::thread::Builder::new()
             .name("end-process-group".to_owned())
             .spawn(move || {
                 end(leader);
                 drop(kept);
+                ended();
             });
         if ending.is_err() {
             let _ = kill_process_group(leader, Signal::KILL);
+            ended();
         }
     }
+}
+
+/// Groups that are being ended on threads of their own.
+static ENDING: Mutex<usize> = Mutex::new(0);
+static ALL_ENDED: Condvar = Condvar::new();
+
+fn ended() {
+    let mut ending = ENDING.lock();
+    *ending = ending.saturating_sub(1);
+    if *ending == 0 {
+        ALL_ENDED.notify_all();
+    }
+}
+
+/// Waits until the groups of calls that were given up are gone, and their homes with
+/// them: a process that exits before takes the threads that see to it along. Blocks.
+#[cfg(feature = "cli")]
+pub(crate) fn wait_for_groups() {
+    let mut ending = ENDING.lock();
+    let latest = std::time::Instant::now() + 2 * GRACE;
+    while *ending > 0 && !ALL_ENDED.wait_until(&mut ending, latest).timed_out() {}
 }
 
 fn end(leader: Pid) {

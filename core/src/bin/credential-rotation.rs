@@ -1,0 +1,5 @@
+//! `credential-rotation`: see `credential_rotation::cli`.
+use credential_rotation::cli::{Program, main as run};
+fn main() -> std::process::ExitCode {
+    run(Program::CredentialRotation, std::env::args_os()).into()
+}
