@@ -1,5 +1,6 @@
 """The shell programs: `account-qwen` and `credential-rotation`."""
 
+import signal
 import sys
 
 from credential_rotation import _native
@@ -7,12 +8,19 @@ from credential_rotation import _native
 
 def account_qwen() -> int:
     """Runs `account-qwen` with the words of the command line."""
-    return _native.run_cli(["account-qwen", *sys.argv[1:]])
+    return _run("account-qwen")
 
 
 def credential_rotation() -> int:
     """Runs `credential-rotation` with the words of the command line."""
-    return _native.run_cli(["credential-rotation", *sys.argv[1:]])
+    return _run("credential-rotation")
+
+
+def _run(name: str) -> int:
+    # Python's own handler would turn the Ctrl-C that the program has dealt with
+    # into a traceback at the end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return _native.run_cli([name, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

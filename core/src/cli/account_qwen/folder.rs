@@ -82,7 +82,7 @@ impl Desk<'_, '_> {
         table::print(["ACCOUNT", "SWITCHES"], &rows, self.shell)?;
         let last = stats.last_switch.as_deref().unwrap_or("never");
         self.shell.say(&format!(
-            "\nin use         {}\nmost used      {} ({} switches)\nall switches   {}\nlast switch    {last}",
+            "\nin use         {}\nmost used      {} (switches: {})\nall switches   {}\nlast switch    {last}",
             stats.current_account, stats.most_used_account, stats.most_used_count, stats.total_switches
         ))?;
         Ok(exit::OK)
