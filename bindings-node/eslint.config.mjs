@@ -26,6 +26,7 @@ export default defineConfig(
         setImmediate: 'readonly',
         URL: 'readonly',
         fetch: 'readonly',
+        DOMException: 'readonly',
       },
     },
   },

@@ -5,7 +5,18 @@
 
 use napi_derive::napi;
 
+mod accounts;
+mod desk;
+mod errors;
+mod pool;
 mod program;
+mod provider;
+mod qwen;
+mod rotation;
+mod runtime;
+mod stream;
+mod testing;
+mod wrapper;
 
 /// The version of the core.
 #[napi]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::millis;
 use crate::error::Error;
@@ -97,21 +97,56 @@ impl Outcome {
     /// The outcome as every language carries it.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut value = json!({
-            "success": self.success(),
-            "output": self.text(),
-            "error": self.error().map(Error::to_json),
-            "attempts": self.attempts,
-            "trail": self.trail,
-            "duration_ms": millis(self.duration),
-            "cached": self.cached,
-            "usage": self.usage(),
-            "model": self.model(),
-        });
-        if let Ok(response) = &self.result {
-            value["finish_reason"] = json!(response.finish_reason);
-            value["tool_calls"] = json!(response.tool_calls);
+        serde_json::to_value(Told::of(self)).unwrap_or_default()
+    }
+
+    /// The same as text, without the tree in between: every call of a host language
+    /// comes this way.
+    #[must_use]
+    pub fn to_json_text(&self) -> String {
+        serde_json::to_string(&Told::of(self)).unwrap_or_default()
+    }
+}
+
+/// An outcome's members as they are told.
+#[derive(Serialize)]
+struct Told<'a> {
+    success: bool,
+    output: Option<&'a str>,
+    error: Option<Value>,
+    attempts: u32,
+    trail: &'a [Attempt],
+    duration_ms: u64,
+    cached: bool,
+    usage: Option<Usage>,
+    model: Option<&'a str>,
+    #[serde(flatten)]
+    answer: Option<Answered<'a>>,
+}
+
+/// What only an answer has.
+#[derive(Serialize)]
+struct Answered<'a> {
+    finish_reason: Option<&'a str>,
+    tool_calls: &'a [Value],
+}
+
+impl<'a> Told<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        Self {
+            success: outcome.success(),
+            output: outcome.text(),
+            error: outcome.error().map(Error::to_json),
+            attempts: outcome.attempts,
+            trail: &outcome.trail,
+            duration_ms: millis(outcome.duration),
+            cached: outcome.cached,
+            usage: outcome.usage(),
+            model: outcome.model(),
+            answer: outcome.result.as_ref().ok().map(|response| Answered {
+                finish_reason: response.finish_reason.as_deref(),
+                tool_calls: &response.tool_calls,
+            }),
         }
-        value
     }
 }

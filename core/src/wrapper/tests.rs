@@ -351,6 +351,31 @@ async fn the_deadline_ends_a_call_that_waits_for_a_credential() {
 }
 
 #[tokio::test]
+async fn a_call_may_bring_a_shorter_deadline_of_its_own() {
+    let provider = Scripted::with(&[], |script| script.slow = Some(Duration::from_secs(60)));
+    let wrapper = wrapper(&provider, &["a"]);
+    let request = Request::prompt("hello");
+    let deadline = Duration::from_millis(40);
+    let outcome = wrapper.complete_within(request, deadline).await;
+    let error = outcome.error().unwrap();
+    assert_eq!(error.code(), "deadline_exceeded");
+    assert!(error.to_string().contains("within 40 ms"), "{error}");
+    assert_eq!(provider.0.running.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_outcome_is_told_alike_as_a_tree_and_as_text() {
+    let provider = Scripted::new(&[("a", &[Some(BadRequest), None])]);
+    let wrapper = wrapper(&provider, &["a"]);
+    for members in [9, 11] {
+        let outcome = wrapper.call("hello").await;
+        let told: serde_json::Value = serde_json::from_str(&outcome.to_json_text()).unwrap();
+        assert_eq!(told, outcome.to_json());
+        assert_eq!(told.as_object().unwrap().len(), members);
+    }
+}
+
+#[tokio::test]
 async fn under_a_total_outage_the_retry_budget_caps_the_amplification() {
     let provider = Scripted::new(&[("a", &[Some(ServerError)])]);
     let wrapper = Wrapper::builder()
