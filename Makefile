@@ -64,7 +64,7 @@ test-tools:
 	tools/test-tools.sh
 
 test-rust: build
-	cargo test --locked --workspace
+	REQUIRE_QWEN_CLI=1 cargo test --locked --workspace
 
 test-python: build
 	cd bindings-python && ../$(BIN)/python -m pytest

@@ -13,7 +13,7 @@ use super::{Credential, CredentialSpec};
 use crate::error::Error;
 
 /// A place that holds credentials; in JSON `{"env": "OPENAI"}`,
-/// `{"file": "keys.toml"}` or `{"accounts": "/home/me/.qwen"}`.
+/// `{"file": "keys.toml"}` or `{"accounts": "~/.qwen"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialSource {
