@@ -20,7 +20,7 @@ PYTHON_STAMP := $(VENV)/.requirements-$(call checksum,bindings-python/requiremen
 PACKAGE_STAMP := $(VENV)/.package-$(call checksum,bindings-python/pyproject.toml Cargo.toml bindings-python/requirements-dev.txt,$(PYTHON) -V)
 BENCH_STAMP := $(VENV)-bench/.requirements-$(call checksum,benches/requirements.txt bindings-python/requirements-dev.txt,$(PYTHON) -V)
 npm_stamp = $(1)/node_modules/.lock-$(call checksum,$(1)/package-lock.json,node -v)
-NPM_FOLDERS := bindings-node tools $(patsubst %/package-lock.json,%,$(wildcard examples/*/package-lock.json benches/package-lock.json))
+NPM_FOLDERS := bindings-node tools $(patsubst %/package-lock.json,%,$(wildcard examples/*/package-lock.json benches/node/package-lock.json))
 NPM_STAMPS := $(foreach folder,$(NPM_FOLDERS),$(call npm_stamp,$(folder)))
 
 .PHONY: help demo serve test lint bench docs build clean setup \

@@ -98,8 +98,13 @@ impl Rotation {
     /// Gives the credential back, whatever came of it.
     #[napi]
     pub fn close(&self) {
-        let way = Arc::clone(&self.way);
         runtime::drop_inside(self.turn.lock().take());
+        // At once where nothing is under way, so that whoever looks next sees it back.
+        if let Ok(mut way) = self.way.try_lock() {
+            way.take();
+            return;
+        }
+        let way = Arc::clone(&self.way);
         let _ = runtime::spawn(async move {
             way.lock().await.take();
         });

@@ -134,6 +134,11 @@ impl Rotation {
     /// The same without waiting, from a coroutine.
     fn release(&self) -> PyResult<()> {
         self.turn.lock().take();
+        // At once where nothing is under way, so that whoever looks next sees it back.
+        if let Ok(mut way) = self.way.try_lock() {
+            way.take();
+            return Ok(());
+        }
         runtime()?.spawn(self.end_badly(None));
         Ok(())
     }

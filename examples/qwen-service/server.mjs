@@ -23,14 +23,14 @@ app.post('/generate', async (request, reply) => {
     return reply.code(400).send({ error: 'Missing prompt' })
   }
   const gone = new AbortController()
-  request.raw.once('close', () => request.raw.destroyed && gone.abort())
+  reply.raw.once('close', () => reply.raw.writableEnded || gone.abort())
   const outcome = await wrapper.call(prompt, { signal: gone.signal })
   const answer = { text: outcome.output, success: outcome.success, attempts: outcome.attempts }
   if (outcome.error) answer.error = { code: outcome.error.code, message: outcome.error.message }
   return reply.code(outcome.success ? 200 : 503).send(answer)
 })
 
-app.get('/health', async () => ({ status: 'ok', accounts: wrapper.pool.list() }))
+app.get('/health', async () => ({ status: 'ok', accounts: await wrapper.pool.refreshedList() }))
 
 const url = await app.listen({ port: Number(PORT ?? 8000), host: '0.0.0.0' })
 console.log(`listening on ${url}`)

@@ -1,0 +1,123 @@
+"""Calls a second at 64 in flight: ours with four keys of which one is bad, and the peers.
+
+Usage: calls.py URL. Prints one JSON object a line.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+IN_FLIGHT = 64
+ROUNDS = 3
+BODY = {"model": "sim-1", "messages": [{"role": "user", "content": "hello"}]}
+
+Call = Callable[[], Awaitable[object]]
+
+
+async def rate(call: Call, calls: int) -> float:
+    """Calls a second."""
+    left = iter(range(calls))
+
+    async def worker() -> None:
+        for _ in left:
+            await call()
+
+    await asyncio.gather(*(call() for _ in range(IN_FLIGHT)))
+    started = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+    return calls / (time.perf_counter() - started)
+
+
+def ours(url: str) -> Call:
+    """Our wrapper."""
+    from credential_rotation import Credential, Wrapper
+
+    keys = ["good-1", "bad", "good-2", "good-3"]
+    wrapper = Wrapper(
+        base_url=f"{url}/v1",
+        model="sim-1",
+        credentials=[Credential(key, f"sk-secret-{key}") for key in keys],
+    )
+
+    async def call() -> None:
+        outcome = await wrapper.acall("hello")
+        assert outcome.output
+
+    return call
+
+
+def aiohttp_peer(url: str) -> Call:
+    """Bare aiohttp: post, read JSON."""
+    import aiohttp
+
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    headers = {"authorization": "Bearer sk-secret-good-1"}
+
+    async def call() -> None:
+        async with session.post(f"{url}/v1/chat/completions", json=BODY, headers=headers) as answer:
+            assert (await answer.json())["choices"][0]["message"]["content"]
+
+    return call
+
+
+def openai_peer(url: str) -> Call:
+    """The openai package."""
+    import openai
+
+    client = openai.AsyncOpenAI(api_key="sk-secret-good-1", base_url=f"{url}/v1", max_retries=0)
+
+    async def call() -> None:
+        answer = await client.chat.completions.create(**BODY)  # type: ignore[call-overload]
+        assert answer.choices[0].message.content
+
+    return call
+
+
+def litellm_peer(url: str) -> Call:
+    """LiteLLM's Router over four keys."""
+    import litellm
+
+    litellm.suppress_debug_info = True
+    router = litellm.Router(
+        model_list=[
+            {
+                "model_name": "sim-1",
+                "litellm_params": {
+                    "model": "openai/sim-1",
+                    "api_key": f"sk-secret-good-{number}",
+                    "api_base": f"{url}/v1",
+                },
+            }
+            for number in range(4)
+        ]
+    )
+
+    async def call() -> None:
+        answer = await router.acompletion(model="sim-1", messages=BODY["messages"])
+        assert answer.choices[0].message.content
+
+    return call
+
+
+async def main(url: str) -> None:
+    """Measure in turns, so that whatever else the machine does meets all."""
+    contenders = {
+        "python acall": (ours(url), 10_000),
+        "python aiohttp": (aiohttp_peer(url), 6_000),
+        "python openai": (openai_peer(url), 600),
+        "python LiteLLM Router": (litellm_peer(url), 400),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, (call, calls) in contenders.items():
+            rates[name].append(await rate(call, calls))
+    for name, values in rates.items():
+        row = {"name": name, "value": statistics.median(values), "unit": "calls/s"}
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
