@@ -23,3 +23,8 @@ pub mod wrapper;
 
 pub use credential::{Credential, Secret};
 pub use error::Error;
+
+/// The README's examples are compiled with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -11,6 +11,7 @@ mod slot;
 mod strategy;
 mod window;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -103,6 +104,8 @@ impl CredentialPool {
             strategy: options.strategy,
             probe: options.probe_ms,
             turn: 0,
+            passes: BTreeSet::new(),
+            pass: 0,
         };
         Ok(Self(Arc::new(Shared {
             slots: Mutex::new(slots),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::mark::Mark;
+use super::strategy::hash;
 use super::window::Window;
 use crate::clock::EpochMillis;
 use crate::credential::{Credential, CredentialState, CredentialStatus};
@@ -18,8 +19,8 @@ pub(crate) struct Slot {
     pub(crate) models: HashMap<String, Mark>,
     pub(crate) window: Window,
     pub(crate) proof: Proof,
-    /// Running weight of the weighted strategy.
-    pub(crate) balance: i64,
+    /// The key as a number, for the sticky strategy.
+    pub(crate) key_hash: u64,
 }
 
 /// Whether a credential has been seen to work.
@@ -57,13 +58,13 @@ impl Slot {
         };
         Self {
             credential,
+            key_hash: hash(&key),
             key,
             in_flight: 0,
             mark: None,
             models: HashMap::new(),
             window: Window::default(),
             proof: Proof::Unproven,
-            balance: 0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! In which order credentials are tried. Pure.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
@@ -58,7 +59,13 @@ pub(crate) struct Slots {
     /// How long an unproven credential is kept to one call, in milliseconds.
     pub(crate) probe: u64,
     pub(crate) turn: usize,
+    /// The weighted strategy's passes in order, and the last one taken.
+    pub(crate) passes: BTreeSet<(u64, usize)>,
+    pub(crate) pass: u64,
 }
+
+/// What a pass grows by for a weight of 1.
+const STRIDE: u64 = 1 << 32;
 
 impl Slots {
     pub(crate) fn pick(&mut self, want: &Want<'_>, now: EpochMillis) -> Pick {
@@ -110,32 +117,34 @@ impl Slots {
         Some(index)
     }
 
-    // Smooth weighted round robin: each gains its weight, the richest pays the total.
+    // Stride scheduling: each has a pass that grows by the inverse of its weight when
+    // it is taken; the smallest that is ready is next. Who was out does not catch up.
     fn weighted(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
-        let mut total = 0_i64;
-        let mut best: Option<(i64, usize)> = None;
-        for index in 0..self.all.len() {
-            if !self.ready(index, want, now) {
-                continue;
-            }
-            let slot = self.all.get_mut(index)?;
-            let weight = i64::from(slot.credential.weight());
-            total += weight;
-            slot.balance += weight;
-            if best.is_none_or(|(most, _)| slot.balance > most) {
-                best = Some((slot.balance, index));
-            }
+        if self.passes.len() != self.all.len() {
+            self.passes = (0..self.all.len())
+                .map(|index| (self.pass, index))
+                .collect();
         }
-        let (_, index) = best?;
-        self.all.get_mut(index)?.balance -= total;
+        let passes = std::mem::take(&mut self.passes);
+        let chosen = passes
+            .iter()
+            .copied()
+            .find(|(_, index)| self.ready(*index, want, now));
+        self.passes = passes;
+        let (pass, index) = chosen?;
+        let weight = u64::from(self.all.get(index)?.credential.weight()).max(1);
+        self.pass = self.pass.max(pass);
+        self.passes.remove(&(pass, index));
+        self.passes.insert((self.pass + STRIDE / weight, index));
         Some(index)
     }
 
     // Rendezvous hashing: no table to keep, and every process agrees.
     fn sticky(&mut self, session: &str, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        let session = hash(session);
         let mut best: Option<(u64, usize)> = None;
         for index in 0..self.all.len() {
-            let score = affinity(session, &self.all.get(index)?.key);
+            let score = mixed(session ^ self.all.get(index)?.key_hash);
             if best.is_none_or(|(most, _)| score > most) && self.ready(index, want, now) {
                 best = Some((score, index));
             }
@@ -169,10 +178,17 @@ fn sooner(one: Option<EpochMillis>, other: Option<EpochMillis>) -> Option<EpochM
     }
 }
 
-// `DefaultHasher::new` has fixed keys, so all processes of one build agree.
-fn affinity(session: &str, key: &str) -> u64 {
+/// A number for a text. `DefaultHasher::new` has fixed keys, so all processes of one
+/// build agree.
+pub(crate) fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    session.hash(&mut hasher);
-    key.hash(&mut hasher);
+    text.hash(&mut hasher);
     hasher.finish()
+}
+
+// The finish of SplitMix64: every bit of the input moves every bit of the output.
+fn mixed(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
