@@ -51,7 +51,9 @@ impl Home {
         let homes = folder.join("homes");
         let path = homes.join(stem.as_ref()).join(&profile.name);
         private_folder(&path).map_err(|problem| unusable(&problem))?;
-        let lock = Lock::try_take(&homes.join(format!("{stem}.lock"))).map_err(|e| refused(&e))?;
+        // The lock that a refresh takes too: while a program runs that may refresh this
+        // token, nobody else does.
+        let lock = Lock::try_take(&private_file::beside(file, ".lock")).map_err(|e| refused(&e))?;
         let Some(lock) = lock else {
             let busy = format!(
                 "another run on this host uses the account of {}",

@@ -254,3 +254,19 @@ fn a_reset_time_in_the_message_is_kept() {
     let fault = judge(&CliProfile::claude(), ended, NOW).unwrap_err();
     assert_eq!(fault.retry_after, Some(std::time::Duration::from_secs(60)));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_output_makes_it_panic(
+        code in proptest::option::of(-1i32..300), stdout: Vec<u8>, stderr in ".*",
+        words in r#"(\[API Error: |\]|\{|\}|"result"|"type":|,|\||[0-9]{1,25}|\n|.)*"#, now: u64,
+    ) {
+        let profiles = [CliProfile::qwen(), CliProfile::gemini(), CliProfile::codex(), CliProfile::claude()];
+        for profile in profiles {
+            for output in [stdout.as_slice(), words.as_bytes()] {
+                let _ = judge(&profile, Ended { code, stdout: output, stderr: &stderr }, now);
+                let _ = judge(&profile, Ended { code, stdout: output, stderr: &words }, now);
+            }
+        }
+    }
+}
