@@ -41,10 +41,11 @@ test: ## Lint, test everything, and look for secrets in the output
 
 lint: lint-text lint-rust lint-dependencies lint-python lint-node ## Check formats, types, licences and texts
 
+# ARGS='--json' or ARGS='--update-readme', for instance.
 bench: setup $(BENCH_STAMP) ## Measure, side by side with peers, and print the table
 	cargo build --locked --workspace --lib --bins --release
 	tools/link-bindings.sh release
-	PYTHONPATH=bindings-python/python tools/bench.sh
+	@$(PYTHON) benches/report.py $(ARGS)
 
 docs: ## Build the documentation of the crates into target/doc
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps

@@ -1,8 +1,11 @@
 """Runs every measurement in one go and prints one table. `make bench` calls it.
 
-`--readme` also puts the table into README.md, between its bench marks.
+Each contender runs in a process of its own, all of a language in turns, several
+rounds: whatever else the machine does meets all of them. Needs nothing but Python;
+builds nothing. How to read the table: docs/benchmarks.md.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -12,130 +15,213 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "benches"
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 PYTHON = str(ROOT / ".venv-bench/bin/python")
+README = ROOT / "README.md"
+MARKED = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
+PATIENCE = 180
 
-Figures = dict[str, float]
+# Measured in turns: the language, its program, its contenders, the rounds.
+CONTESTS: list[tuple[str, list[str], list[str], int]] = [
+    ("rust", [str(RELEASE / "calls")], ["Wrapper", "reqwest"], 11),
+    ("python", [PYTHON, str(HERE / "python/calls.py")],
+     ["acall", "aiohttp", "openai", "LiteLLM Router"], 5),
+    ("node", ["node", str(HERE / "node/calls.mjs")], ["call", "undici", "openai"], 5),
+]  # fmt: skip
 
-ROUNDS = 3
-PYTHON_CONTENDERS = ["acall", "aiohttp", "openai", "LiteLLM Router"]
-
-
-@contextmanager
-def endpoint() -> Iterator[str]:
-    """The simulated endpoint in a process of its own."""
-    process = subprocess.Popen([RELEASE / "endpoint"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def measure(what: str, command: list[object]) -> Figures:
-    """Run one program and read its lines."""
-    if sys.stderr.isatty():
-        print(f"measuring {what}…", file=sys.stderr)
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "bindings-python/python")}
-    words = [str(word) for word in command]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {row["name"]: row["value"] for row in rows}
-
-
-def all_figures() -> Figures:
-    """Measure everything, one after the other: two cores bear no more."""
-    here = ROOT / "benches"
-    figures: Figures = {}
-    with endpoint() as url:
-        for what, command in [
-            ("the pool", [RELEASE / "pool"]),
-            ("Rust", [RELEASE / "calls", url]),
-            ("Rust streams", [RELEASE / "stream", url]),
-            ("Python imports", [PYTHON, here / "python/imports.py"]),
-            ("Python streams", [PYTHON, here / "python/stream.py", url]),
-            ("Node", ["node", here / "node/calls.mjs", url]),
-        ]:
-            figures |= measure(what, command)
-        figures |= in_turns(url)
-    return figures
-
-
-def in_turns(url: str) -> Figures:
-    """Python's contenders, one process each, in turns: noise of the machine meets all."""
-    calls = ROOT / "benches/python/calls.py"
-    rounds: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        for name in PYTHON_CONTENDERS:
-            for row, value in measure(f"Python, {name}", [PYTHON, calls, url, name]).items():
-                rounds.setdefault(row, []).append(value)
-    return {row: statistics.median(values) for row, values in rounds.items()}
-
+# Measured once: the program, and whether it calls the endpoint.
+COSTS: list[tuple[str, list[str], bool]] = [
+    ("pool", [str(RELEASE / "pool")], False),
+    ("imports", [PYTHON, str(HERE / "python/imports.py")], False),
+    ("Rust stream", [str(RELEASE / "stream")], True),
+    ("Python stream", [PYTHON, str(HERE / "python/stream.py")], True),
+    ("Node stream", ["node", str(HERE / "node/stream.mjs")], True),
+]
 
 # What is ours, the peer beside it, and how many times as fast it shall be.
-ROWS: list[tuple[str, str, str, float]] = [
+RATIOS: list[tuple[str, str, str, float]] = [
     ("Rust `Wrapper`, 4 keys, one bad", "rust Wrapper", "rust reqwest", 0.9),
-    ("Python `acall`", "python acall", "python aiohttp", 1.0),
+    ("Python `acall`, the same", "python acall", "python aiohttp", 1.0),
     ("Python `acall`", "python acall", "python openai", 20),
     ("Python `acall`", "python acall", "python LiteLLM Router", 30),
-    ("Node `call`", "node call", "node undici", 0.8),
+    ("Node `call`, the same", "node call", "node undici", 0.8),
     ("Node `call`", "node call", "node openai", 5),
 ]
 
+# What it is, its figure, and how much it may be.
 LIMITS: list[tuple[str, str, float]] = [
     ("pick + classify + settle, 1,000 credentials, round robin, p99 µs", "pool round_robin", 10),
     ("the same, weighted, p99 µs", "pool weighted", 10),
     ("the same, least busy, p99 µs", "pool least_busy", 10),
     ("the same, fill first, p99 µs", "pool fill_first", 10),
     ("the same, sticky, p99 µs", "pool sticky", 10),
+    ("the same, round robin with 999 cooling, p99 µs", "pool 999 cooling", 10),
     ("`import credential_rotation`, ms", "python import", 60),
-    ("its resident memory, MB", "python import memory", 30),
-    ("100 MB streamed, Rust, MB grown", "stream 100 MB", 8),
-    ("100 MB streamed, Python, MB grown", "python stream 100 MB", 8),
+    ("Python with it imported, MB", "python memory", 30),
+    ("100 MB streamed, Rust, MB grown", "rust stream", 8),
+    ("100 MB streamed, Python, MB grown", "python stream", 8),
+    ("100 MB streamed, Node, MB grown", "node stream", 16),
 ]
 
 
-def table(figures: Figures) -> str:
+@dataclass
+class Figures:
+    """What was measured: single values, and of contests each round's."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+
+    def rate(self, name: str) -> float:
+        """The middle round."""
+        return statistics.median(self.rounds[name])
+
+    def ratio(self, ours: str, peer: str) -> float:
+        """The middle of the rounds' ratios: neighbours in time met the same noise."""
+        pairs = zip(self.rounds[ours], self.rounds[peer], strict=True)
+        return statistics.median(one / other for one, other in pairs)
+
+
+@dataclass
+class Verdict:
+    """One row: a figure beside what is wanted of it."""
+
+    title: str
+    value: float
+    wanted: float
+    met: bool
+    ours: str = ""
+    peer: str = ""
+
+
+@contextmanager
+def endpoint() -> Iterator[str]:
+    """The simulated endpoint in a process of its own."""
+    process = subprocess.Popen([RELEASE / "endpoint"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def run(what: str, command: list[str]) -> dict[str, float]:
+    """Run one program and read its lines."""
+    if sys.stderr.isatty():
+        print(f"\r\033[Kmeasuring {what}…", end="", file=sys.stderr, flush=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "bindings-python/python")}
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=True, env=environment,
+            timeout=PATIENCE,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        sys.exit(f"{what} could not be measured: {error}")
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {row["name"]: row["value"] for row in rows}
+
+
+def measure() -> Figures:
+    """Measure everything, one after the other: two cores bear no more."""
+    figures = Figures()
+    with endpoint() as url:
+        for what, command, calls in COSTS:
+            figures.values |= run(what, [*command, url] if calls else command)
+        for language, command, names, rounds in CONTESTS:
+            for number in range(rounds):
+                # Nobody is always first, or always after the same one.
+                turn = number % len(names)
+                for name in names[turn:] + names[:turn]:
+                    what = f"{language} {name}, round {number + 1} of {rounds}"
+                    for row, value in run(what, [*command, url, name]).items():
+                        figures.rounds.setdefault(row, []).append(value)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    return figures
+
+
+def judge(figures: Figures) -> list[Verdict]:
+    """Hold the figures against what is wanted."""
+    verdicts = []
+    for title, ours, peer, wanted in RATIOS:
+        value = figures.ratio(ours, peer)
+        verdicts.append(Verdict(title, value, wanted, value >= wanted, ours, peer))
+    for title, name, wanted in LIMITS:
+        value = figures.values[name]
+        verdicts.append(Verdict(title, value, wanted, value <= wanted, name))
+    return verdicts
+
+
+def machine() -> str:
+    """What it was measured on, and which versions stood beside us."""
+    names = ("aiohttp", "openai", "litellm")
+    listing = f"import importlib.metadata as it; print(*map(it.version, {names}))"
+    found = subprocess.check_output([PYTHON, "-c", listing], text=True)
+    aiohttp, openai, litellm = found.split()
+    node = subprocess.check_output(["node", "--version"], text=True).strip().removeprefix("v")
+    rustc = subprocess.check_output(["rustc", "--version"], text=True).split()[1]
+    reqwest = re.search(r'name = "reqwest"\nversion = "(.*)"', (ROOT / "Cargo.lock").read_text())
+    modules = HERE / "node/node_modules"
+    undici, node_openai = (
+        json.loads((modules / name / "package.json").read_text())["version"]
+        for name in ("undici", "openai")
+    )
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), which the simulated endpoint shares; "
+        f"64 calls in flight. Rust {rustc}: reqwest {reqwest[1] if reqwest else '?'}. "
+        f"Python {platform.python_version()}: aiohttp {aiohttp}, openai {openai}, "
+        f"LiteLLM {litellm}. Node {node}: undici {undici}, openai {node_openai}."
+    )
+
+
+def table(figures: Figures, verdicts: list[Verdict]) -> str:
     """Lay the figures out."""
-    cores = os.cpu_count()
-    python = platform.python_version()
     lines = [
-        f"{cores} cores, shared with the simulated endpoint; Python {python}; 64 calls in flight.",
+        machine(),
         "",
         "| ours | calls/s | beside | calls/s | ratio | wanted | |",
         "|---|---:|---|---:|---:|---:|---|",
     ]
-    for title, mine, peer, wanted in ROWS:
-        value = figures[mine] / figures[peer]
-        met = "met" if value >= wanted else "**not met**"
-        lines.append(
-            f"| {title} | {figures[mine]:,.0f} | {peer.split(' ', 1)[1]} | {figures[peer]:,.0f} "
-            f"| {value:.2f} | ≥ {wanted:g} | {met} |"
-        )
-    lines += ["", "| cost | measured | wanted | |", "|---|---:|---:|---|"]
-    for title, name, most in LIMITS:
-        value = figures[name]
-        met = "met" if value <= most else "**not met**"
-        lines.append(f"| {title} | {value:.1f} | ≤ {most:g} | {met} |")
-    return "\n".join(lines)
+    costs = ["", "| cost | measured | wanted | |", "|---|---:|---:|---|"]
+    for it in verdicts:
+        met = "met" if it.met else "**not met**"
+        if it.peer:
+            lines.append(
+                f"| {it.title} | {figures.rate(it.ours):,.0f} | {it.peer.split(' ', 1)[1]} "
+                f"| {figures.rate(it.peer):,.0f} | {it.value:.2f} | ≥ {it.wanted:g} | {met} |"
+            )
+        else:
+            costs.append(f"| {it.title} | {it.value:.1f} | ≤ {it.wanted:g} | {met} |")
+    return "\n".join(lines + costs)
 
 
-def into_readme(text: str) -> None:
-    """Put the table between the marks."""
-    readme = ROOT / "README.md"
-    marked = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
-    content, count = marked.subn(lambda m: f"{m[1]}{text}\n{m[2]}", readme.read_text())
-    if count != 1:
-        sys.exit("README.md has no <!-- bench --> marks")
-    readme.write_text(content)
+def main() -> None:
+    """Measure, print, and keep if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON, with every round")
+    parser.add_argument(
+        "--update-readme", action="store_true", help="put the table between README.md's marks"
+    )
+    options = parser.parse_args()
+    if options.update_readme and not MARKED.search(README.read_text()):
+        sys.exit(f"{README.name} has no <!-- bench --> … <!-- /bench --> marks")
+    figures = measure()
+    verdicts = judge(figures)
+    text = table(figures, verdicts)
+    if options.json:
+        rows = [asdict(verdict) for verdict in verdicts]
+        everything = {"machine": machine(), "verdicts": rows} | asdict(figures)
+        print(json.dumps(everything, indent=1, ensure_ascii=False))
+    else:
+        print(text)
+    if options.update_readme:
+        README.write_text(MARKED.sub(lambda it: f"{it[1]}{text}\n{it[2]}", README.read_text()))
 
 
 if __name__ == "__main__":
-    printed = table(all_figures())
-    print(printed)
-    if "--readme" in sys.argv:
-        into_readme(printed)
+    main()

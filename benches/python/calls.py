@@ -16,17 +16,22 @@ BODY = {"model": "sim-1", "messages": [{"role": "user", "content": "hello"}]}
 Call = Callable[[], Awaitable[object]]
 
 
-async def rate(call: Call, calls: int) -> float:
-    """Calls a second."""
+async def run(call: Call, calls: int) -> None:
+    """That many calls, as many in flight as there shall be."""
     left = iter(range(calls))
 
     async def worker() -> None:
         for _ in left:
             await call()
 
-    await asyncio.gather(*(call() for _ in range(IN_FLIGHT)))
-    started = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+
+
+async def rate(call: Call, calls: int) -> float:
+    """Calls a second. A tenth more go before, uncounted: they make the connections."""
+    await run(call, calls // 10)
+    started = time.perf_counter()
+    await run(call, calls)
     return calls / (time.perf_counter() - started)
 
 
