@@ -15,7 +15,7 @@ const run = promisify(execFile);
 for (const page of ['../../README.md', '../../docs/testing.md']) {
   const blocks = [...readFileSync(join(here, page), 'utf8').matchAll(/```js\n([^]*?)```/g)];
   assert.ok(blocks.length > 0, page);
-  for (const [index, [, code]] of blocks.entries()) {
+  for (const [index, [, code = '']] of blocks.entries()) {
     test(`example ${index + 1} of ${page} runs`, async () => {
       const endpoint = new SimulatedEndpoint();
       const env = {
