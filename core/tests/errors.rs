@@ -192,6 +192,23 @@ async fn every_error_is_reached_and_tells_no_secret() {
 }
 
 #[test]
+fn a_configuration_with_keys_in_it_must_be_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credential-rotation.toml");
+    let with_key = "[wrapper]\n[[wrapper.credentials]]\nid = \"a\"\nsecret = \"sk-secret-a\"\n";
+    for (text, mode, code) in [
+        (with_key, 0o644, Some("credential_file_permissions")),
+        (with_key, 0o600, None),
+        ("[wrapper]\nmodel = \"m\"\n", 0o644, None),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let refused = WrapperOptions::from_file(&path).err();
+        assert_eq!(refused.map(|error| error.code()), code, "{mode:o} {text}");
+    }
+}
+
+#[test]
 fn every_error_has_a_row_in_the_documentation() {
     let page = include_str!("../../docs/errors.md");
     for code in CODES {

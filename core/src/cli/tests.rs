@@ -245,6 +245,8 @@ fn a_pool_is_listed_from_its_configuration_file() {
         "[wrapper]\ncredentials = [{ id = \"one\", secret = \"sk-secret-1\" }]\n",
     )
     .unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).unwrap();
     let path = file.to_str().unwrap();
     let (code, out, err) = ran(
         Program::CredentialRotation,

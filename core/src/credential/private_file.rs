@@ -15,28 +15,44 @@ pub(crate) const FILE_LIMIT: u64 = 1024 * 1024;
 
 const LOCK_LOOK: Duration = Duration::from_millis(5);
 
+/// Refuses a file that others can read or write.
+pub(crate) fn check(path: &Path) -> Result<(), Error> {
+    open_private(path).map(drop)
+}
+
 /// Reads a text file that nobody else may read.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    let unreadable = |problem: std::io::Error| Error::CredentialFileUnreadable {
-        path: path.to_owned(),
-        problem: problem.to_string(),
-    };
-    let file = open_regular(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+    let file = open_private(path)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|problem| unreadable(path, &problem))?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(corrupt(path, format!("it is over {FILE_LIMIT} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| corrupt(path, "it is not UTF-8 text"))
+}
+
+fn open_private(path: &Path) -> Result<File, Error> {
+    let file = open_regular(path).map_err(|problem| unreadable(path, &problem))?;
+    let metadata = file
+        .metadata()
+        .map_err(|problem| unreadable(path, &problem))?;
+    let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(Error::CredentialFilePermissions {
             path: path.to_owned(),
             mode,
         });
     }
-    let mut bytes = Vec::new();
-    file.take(FILE_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(corrupt(path, format!("it is over {FILE_LIMIT} bytes")));
+    Ok(file)
+}
+
+fn unreadable(path: &Path, problem: &std::io::Error) -> Error {
+    Error::CredentialFileUnreadable {
+        path: path.to_owned(),
+        problem: problem.to_string(),
     }
-    String::from_utf8(bytes).map_err(|_| corrupt(path, "it is not UTF-8 text"))
 }
 
 /// Opens a file for reading that is a file: a pipe in its place would block for ever.

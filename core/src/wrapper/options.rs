@@ -13,6 +13,7 @@ use super::decide::Policy;
 use super::{Target, Wrapper};
 use crate::clock::millis;
 use crate::config;
+use crate::credential::private_file;
 use crate::credential::source::CredentialSource;
 use crate::credential::{CredentialPool, CredentialSpec, PoolOptions};
 use crate::error::Error;
@@ -114,9 +115,21 @@ impl WrapperOptions {
     /// From the `[wrapper]` table of a configuration file, environment overrides applied.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] naming the file and the place in it.
+    /// [`Error::InvalidConfig`] naming the file and the place in it;
+    /// [`Error::CredentialFilePermissions`] for a file that holds keys and is open to others.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        config::load_table(path, "wrapper")
+        let options: Self = config::load_table(path, "wrapper")?;
+        let fallbacks = options
+            .fallbacks
+            .iter()
+            .map(|fallback| &fallback.credentials);
+        if fallbacks
+            .chain([&options.credentials])
+            .any(|keys| !keys.is_empty())
+        {
+            private_file::check(path)?;
+        }
+        Ok(options)
     }
 
     /// From JSON, as host languages hand options over.

@@ -78,6 +78,10 @@ impl Lease {
         self.give_back(Some((settlement.fault, settlement.tokens)));
     }
 
+    pub(super) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
     pub(super) fn index(&self) -> usize {
         self.index
     }

@@ -361,6 +361,7 @@ impl CredentialPool {
             Some(Reservation::Refused(at)) => {
                 let mut slots = self.0.slots.lock();
                 if let Some(slot) = slots.all.get_mut(lease.index()) {
+                    slot.window.withdraw(lease.ticket());
                     slot.put(Mark {
                         kind: MarkKind::Cooling,
                         reason: "limit_of_the_minute".to_owned(),

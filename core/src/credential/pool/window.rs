@@ -59,6 +59,15 @@ impl Window {
         self.next
     }
 
+    /// Takes back a call that was not made after all.
+    pub(crate) fn withdraw(&mut self, ticket: u64) {
+        if let Ok(index) = self.admitted.binary_search_by_key(&ticket, |a| a.ticket)
+            && let Some(admission) = self.admitted.remove(index)
+        {
+            self.tokens -= admission.tokens;
+        }
+    }
+
     /// Replaces a reservation by the usage that was reported.
     pub(crate) fn settle(&mut self, ticket: u64, tokens: u64) {
         let found = self.admitted.binary_search_by_key(&ticket, |a| a.ticket);
@@ -128,6 +137,15 @@ mod tests {
         assert_eq!(window.free_at(TPM_100, 50, 1), Some(MINUTE));
         window.settle(ticket, 40);
         assert_eq!(window.free_at(TPM_100, 50, 1), None);
+    }
+
+    #[test]
+    fn a_call_that_was_not_made_leaves_its_room() {
+        let mut window = Window::default();
+        let tickets: Vec<_> = (0..3).map(|at| window.admit(RPM_3, 7, at)).collect();
+        window.withdraw(tickets[1]);
+        assert_eq!(window.free_at(RPM_3, 0, 3), None);
+        assert_eq!(window.tokens, 14);
     }
 
     #[test]

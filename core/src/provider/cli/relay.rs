@@ -73,10 +73,7 @@ impl Relay {
             listener.local_addr()?,
             base.path().trim_end_matches('/')
         );
-        let pass = format!(
-            "relay-{:032x}",
-            u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..))
-        );
+        let pass = pass()?;
         let shared = Arc::new(Shared {
             client,
             base,
@@ -124,6 +121,16 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.serving.abort();
     }
+}
+
+// Nobody else on this host may guess it: it stands for the key.
+fn pass() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("no random numbers"))?;
+    Ok(format!("relay-{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
