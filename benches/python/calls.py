@@ -118,7 +118,8 @@ CONTENDERS: dict[str, tuple[Callable[[str], Call], int]] = {
 async def main(url: str, name: str) -> None:
     """Measure one contender: each has a process of its own, so that none slows another."""
     make, calls = CONTENDERS[name]
-    value = await rate(make(url), calls)
+    call = make(url)
+    value = await rate(call, calls)
     print(json.dumps({"name": f"python {name}", "value": value, "unit": "calls/s"}), flush=True)
     # Clients are not closed: what that costs and says is not measured.
     sys.stdout.flush()

@@ -16,20 +16,29 @@ const KEYS: [&str; 4] = ["good-1", "bad", "good-2", "good-3"];
 
 type Failure = Box<dyn std::error::Error>;
 
-/// What a careful caller reads of an answer, and no more.
+/// What an outcome tells of an answer, for the peer to read as well.
 #[derive(Deserialize)]
 struct Completion {
+    model: String,
     choices: Vec<Choice>,
+    usage: Usage,
 }
 
 #[derive(Deserialize)]
 struct Choice {
     message: Message,
+    finish_reason: String,
 }
 
 #[derive(Deserialize)]
 struct Message {
     content: String,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
 }
 
 #[tokio::main]
@@ -83,7 +92,10 @@ async fn bare(url: &str) -> Result<f64, Failure> {
             let request = client.post(&*url).bearer_auth("sk-secret-good-1");
             let answer = request.json(&body).send().await.expect("sent");
             let completion: Completion = answer.json().await.expect("read");
-            assert!(!completion.choices[0].message.content.is_empty());
+            let choice = &completion.choices[0];
+            assert!(!choice.message.content.is_empty());
+            assert!(!choice.finish_reason.is_empty() && !completion.model.is_empty());
+            assert!(completion.usage.prompt_tokens + completion.usage.completion_tokens > 0);
         }
     };
     Ok(rate(CALLS, IN_FLIGHT, call).await)

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::http::{Endpoint, HttpLimits, Live, is_event_stream, json, secret_header, within};
 use super::{ChunkStream, Fault, Patience, Provider, Request, Response, whole};
-use crate::credential::Credential;
+use crate::credential::{Credential, Secret};
 
 const USUAL_BASE: &str = "https://api.anthropic.com";
 const VERSION: &str = "2023-06-01";
@@ -63,6 +63,7 @@ impl Anthropic {
         &self,
         request: &Request,
         credential: &Credential,
+        secret: &Secret,
         stream: bool,
     ) -> Result<reqwest::Response, Fault> {
         let model = self.endpoint.model(request, credential)?;
@@ -71,19 +72,15 @@ impl Anthropic {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("anthropic-version", HeaderValue::from_static(VERSION));
-        if !credential.secret().is_empty() {
-            headers.insert("x-api-key", secret_header("", credential)?);
+        if !secret.is_empty() {
+            headers.insert("x-api-key", secret_header("", secret)?);
         }
-        self.endpoint.post(url, headers, body, credential).await
+        self.endpoint.post(url, headers, body, secret).await
     }
 
-    async fn read(
-        &self,
-        answer: reqwest::Response,
-        credential: &Credential,
-    ) -> Result<Response, Fault> {
+    async fn read(&self, answer: reqwest::Response, secret: &Secret) -> Result<Response, Fault> {
         let body = self.endpoint.body(answer).await?;
-        response::read(&body, &credential.secret())
+        response::read(&body, secret)
     }
 }
 
@@ -114,12 +111,15 @@ impl Provider for Anthropic {
         credential: &Credential,
         patience: Patience,
     ) -> Result<Response, Fault> {
+        // One for the whole attempt: an account's token can change meanwhile, and it is
+        // the one that was sent that must not show.
+        let secret = credential.secret();
         within(patience.attempt, async {
-            let answer = self.post(request, credential, false).await?;
-            self.read(answer, credential).await
+            let answer = self.post(request, credential, &secret, false).await?;
+            self.read(answer, &secret).await
         })
         .await
-        .map_err(|fault| fault.without(&credential.secret()))
+        .map_err(|fault| fault.without(&secret))
     }
 
     async fn stream(
@@ -130,9 +130,9 @@ impl Provider for Anthropic {
     ) -> Result<ChunkStream, Fault> {
         let secret = credential.secret();
         let opened = within(patience.attempt, async {
-            let answer = self.post(request, credential, true).await?;
+            let answer = self.post(request, credential, &secret, true).await?;
             if !is_event_stream(&answer) {
-                return Ok(Err(self.read(answer, credential).await?));
+                return Ok(Err(self.read(answer, &secret).await?));
             }
             let reader = stream::Reader::new(secret.clone());
             let limits = self.endpoint.limits;

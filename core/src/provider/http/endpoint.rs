@@ -9,7 +9,7 @@ use super::super::{Fault, FaultReason, Request};
 use super::base_url::appended;
 use super::client::HttpClient;
 use super::exchange;
-use crate::credential::Credential;
+use crate::credential::{Credential, Secret};
 
 /// What is read of an answer at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Endpoint {
         url: Url,
         headers: HeaderMap,
         body: Vec<u8>,
-        credential: &Credential,
+        secret: &Secret,
     ) -> Result<reqwest::Response, Fault> {
         let client = self.client.for_url(&url)?;
         let answer = client.post(url).headers(headers).body(body).send().await;
@@ -105,7 +105,7 @@ impl Endpoint {
         if response.status().is_success() {
             Ok(response)
         } else {
-            Err(exchange::refusal(response, &credential.secret()).await)
+            Err(exchange::refusal(response, secret).await)
         }
     }
 
@@ -115,9 +115,8 @@ impl Endpoint {
     }
 }
 
-/// A header that is never shown: `prefix` and the credential's secret.
-pub(crate) fn secret_header(prefix: &str, credential: &Credential) -> Result<HeaderValue, Fault> {
-    let secret = credential.secret();
+/// A header that is never shown: `prefix` and the secret.
+pub(crate) fn secret_header(prefix: &str, secret: &Secret) -> Result<HeaderValue, Fault> {
     let text = [prefix, secret.expose().trim()].concat();
     let mut value = HeaderValue::try_from(text).map_err(|_| {
         Fault::new(

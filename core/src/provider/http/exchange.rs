@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
 use super::super::{Fault, FaultReason};
@@ -18,18 +19,19 @@ const ERROR_BODY: usize = 64 << 10;
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 
 /// The attempt, ended at its deadline.
-pub(crate) async fn within<T>(
+// No `async fn`: that would hold the work twice, and it is large and moved into a box.
+pub(crate) fn within<T>(
     attempt: Duration,
     work: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    tokio::time::timeout(attempt, work)
-        .await
-        .unwrap_or_else(|_| {
+) -> impl Future<Output = Result<T, Fault>> {
+    tokio::time::timeout(attempt, work).map(move |done| {
+        done.unwrap_or_else(|_| {
             Err(Fault::new(
                 FaultReason::Timeout,
                 format!("no answer within {} ms", attempt.as_millis()),
             ))
         })
+    })
 }
 
 /// A request that got no answer.

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::http::{Endpoint, HttpLimits, Live, is_event_stream, json, secret_header, within};
 use super::{ChunkStream, Fault, Patience, Provider, Request, Response, whole};
-use crate::credential::Credential;
+use crate::credential::{Credential, Secret};
 
 const USUAL_BASE: &str = "https://api.openai.com/v1";
 
@@ -64,6 +64,7 @@ impl OpenAi {
         &self,
         request: &Request,
         credential: &Credential,
+        secret: &Secret,
         stream: bool,
     ) -> Result<reqwest::Response, Fault> {
         let model = self.endpoint.model(request, credential)?;
@@ -73,19 +74,15 @@ impl OpenAi {
             .url(credential, USUAL_BASE, |_| "/chat/completions")?;
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if !credential.secret().is_empty() {
-            headers.insert(AUTHORIZATION, secret_header("Bearer ", credential)?);
+        if !secret.is_empty() {
+            headers.insert(AUTHORIZATION, secret_header("Bearer ", secret)?);
         }
-        self.endpoint.post(url, headers, body, credential).await
+        self.endpoint.post(url, headers, body, secret).await
     }
 
-    async fn read(
-        &self,
-        answer: reqwest::Response,
-        credential: &Credential,
-    ) -> Result<Response, Fault> {
+    async fn read(&self, answer: reqwest::Response, secret: &Secret) -> Result<Response, Fault> {
         let body = self.endpoint.body(answer).await?;
-        response::read(&body, &credential.secret())
+        response::read(&body, secret)
     }
 }
 
@@ -107,12 +104,15 @@ impl Provider for OpenAi {
         credential: &Credential,
         patience: Patience,
     ) -> Result<Response, Fault> {
+        // One for the whole attempt: an account's token can change meanwhile, and it is
+        // the one that was sent that must not show.
+        let secret = credential.secret();
         within(patience.attempt, async {
-            let answer = self.post(request, credential, false).await?;
-            self.read(answer, credential).await
+            let answer = self.post(request, credential, &secret, false).await?;
+            self.read(answer, &secret).await
         })
         .await
-        .map_err(|fault| fault.without(&credential.secret()))
+        .map_err(|fault| fault.without(&secret))
     }
 
     async fn stream(
@@ -123,9 +123,9 @@ impl Provider for OpenAi {
     ) -> Result<ChunkStream, Fault> {
         let secret = credential.secret();
         let opened = within(patience.attempt, async {
-            let answer = self.post(request, credential, true).await?;
+            let answer = self.post(request, credential, &secret, true).await?;
             if !is_event_stream(&answer) {
-                return Ok(Err(self.read(answer, credential).await?));
+                return Ok(Err(self.read(answer, &secret).await?));
             }
             let reader = stream::Reader::new(secret.clone());
             let limits = self.endpoint.limits;
