@@ -23,21 +23,17 @@ _DEEPEST = 5
 
 def facts_of(error: BaseException) -> dict[str, Any]:
     """Find out what is known of an exception."""
-    response = getattr(error, "response", None)
+    response = _part(error, "response")
     aws = response if isinstance(response, dict) else None
     metadata = (aws or {}).get("ResponseMetadata", {})
-    status = _first_status(
-        getattr(error, "status_code", None),
-        getattr(error, "status", None),
-        getattr(response, "status_code", None),
-        getattr(response, "status", None),
-        metadata.get("HTTPStatusCode"),
-        getattr(error, "code", None),
-    )
-    headers = (
-        getattr(response, "headers", None)
-        or getattr(error, "headers", None)
-        or metadata.get("HTTPHeaders")
+    headers = _part(response, "headers") or _part(error, "headers") or metadata.get("HTTPHeaders")
+    status = (
+        _status(_part(error, "status_code"))
+        or _status(_part(error, "status"))
+        or _status(_part(response, "status_code"))
+        or _status(_part(response, "status"))
+        or _status(metadata.get("HTTPStatusCode"))
+        or _status(_part(error, "code"))
     )
     facts = {
         "kind": _kind(error),
@@ -62,15 +58,16 @@ def report_of(error: BaseException, classify: Classifier | None) -> str | None:
     return json.dumps({"fault": fault}, default=str)
 
 
-def _first_status(*candidates: Any) -> int | None:
-    for candidate in candidates:
-        if (
-            isinstance(candidate, int)
-            and not isinstance(candidate, bool)
-            and 100 <= candidate <= 999
-        ):
-            return candidate
-    return None
+def _part(thing: Any, name: str) -> Any:
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001 - properties raise: httpx's before a body is read, aiohttp's that are deprecated
+        return None
+
+
+def _status(candidate: Any) -> int | None:
+    known = isinstance(candidate, int) and not isinstance(candidate, bool)
+    return candidate if known and 100 <= candidate <= 999 else None
 
 
 def _limits(headers: Any) -> dict[str, str]:
@@ -84,17 +81,14 @@ def _limits(headers: Any) -> dict[str, str]:
 def _body(error: BaseException, response: Any, aws: dict[str, Any] | None) -> Any:
     if aws is not None:
         return {"error": aws.get("Error", {})}
-    body = getattr(error, "body", None)
+    body = _part(error, "body")
     if isinstance(body, (dict, str)) and body:
         # The openai package keeps the error object without its envelope.
         wrapped = (
             isinstance(body, dict) and "error" not in body and ("code" in body or "type" in body)
         )
         return {"error": body} if wrapped else body
-    try:
-        text = getattr(response, "text", None)
-    except Exception:  # noqa: BLE001 - httpx raises when a stream was not read; then there is no body
-        return None
+    text = _part(response, "text")
     return text if isinstance(text, str) else None
 
 
@@ -112,8 +106,14 @@ def _kind(error: BaseException) -> str | None:
             "RemoteProtocolError",
         ):
             return "connect"
-        link = link.__cause__ or link.__context__
+        link = link.__cause__ or _wrapped(link)
     return None
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """Find what a client's exception stands for; one that a bug interrupted is not it."""
+    own_words = type(error).__module__ != "builtins" and not error.__suppress_context__
+    return error.__context__ if own_words else None
 
 
 def _type_name(error: BaseException, aws: dict[str, Any] | None) -> str:
