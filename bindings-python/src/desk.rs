@@ -6,9 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
 
 use credential_rotation::{Error, wrapper};
 use parking_lot::Mutex;
@@ -17,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tokio::task::AbortHandle;
 
+use crate::dispatch::{dispatch, still_here};
 use crate::errors::exception;
 use crate::outcome::Outcome;
 use crate::runtime::runtime;
@@ -38,6 +37,7 @@ pub(crate) enum Reply {
 pub(crate) struct Desk(Arc<Shared>);
 
 struct Shared {
+    event_loop: Py<PyAny>,
     /// `loop.call_soon_threadsafe` and what it shall call.
     ring: Py<PyAny>,
     is_closed: Py<PyAny>,
@@ -64,6 +64,7 @@ impl Desk {
     #[new]
     fn new(r#loop: &Bound<'_, PyAny>, deliver: Py<PyAny>) -> PyResult<Self> {
         Ok(Self(Arc::new(Shared {
+            event_loop: r#loop.clone().unbind(),
             ring: r#loop.getattr("call_soon_threadsafe")?.unbind(),
             is_closed: r#loop.getattr("is_closed")?.unbind(),
             deliver,
@@ -96,12 +97,19 @@ impl Desk {
 }
 
 impl Desk {
+    /// The loop it serves.
+    pub(crate) fn event_loop(&self) -> &Py<PyAny> {
+        &self.0.event_loop
+    }
+
     /// Does `work` and delivers what came of it under `number`.
     pub(crate) fn submit(
         &self,
+        py: Python<'_>,
         number: u64,
         work: impl Future<Output = Reply> + Send + 'static,
     ) -> PyResult<Task> {
+        still_here(py)?;
         let desk = Arc::clone(&self.0);
         let task = runtime()?.spawn(async move {
             let reply = work.await;
@@ -114,38 +122,8 @@ impl Desk {
 fn deliver(desk: Arc<Shared>, number: u64, reply: Reply) {
     desk.outbox.lock().push((number, reply));
     if !desk.rung.swap(true, Ordering::AcqRel) {
-        // Fails only when the ringer's thread is gone, at exit.
-        let _ = ringer().send(desk);
+        dispatch(move |py| desk.ring(py));
     }
-}
-
-// One thread attaches to the interpreter, so that no worker waits for the GIL.
-fn ringer() -> Sender<Arc<Shared>> {
-    static RINGER: OnceLock<Mutex<(u32, Sender<Arc<Shared>>)>> = OnceLock::new();
-    let process = std::process::id();
-    let ringer = RINGER.get_or_init(|| Mutex::new((process, start_ringer())));
-    let mut ringer = ringer.lock();
-    if ringer.0 != process {
-        *ringer = (process, start_ringer());
-    }
-    ringer.1.clone()
-}
-
-fn start_ringer() -> Sender<Arc<Shared>> {
-    let (sender, desks) = channel::<Arc<Shared>>();
-    // Without the thread `send` fails, and calls end at their deadlines.
-    let _ = std::thread::Builder::new()
-        .name("credential-rotation-ring".to_owned())
-        .spawn(move || {
-            while let Ok(desk) = desks.recv() {
-                // None when the interpreter is shutting down: nobody waits any more.
-                if Python::try_attach(|py| desk.ring(py)).is_none() {
-                    std::mem::forget(desk);
-                    return;
-                }
-            }
-        });
-    sender
 }
 
 impl Shared {

@@ -6,7 +6,9 @@
 use pyo3::prelude::*;
 
 mod accounts;
+mod asker;
 mod desk;
+mod dispatch;
 mod errors;
 mod outcome;
 mod pool;
@@ -29,6 +31,7 @@ fn version() -> &'static str {
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(version, module)?)?;
+    module.add_function(wrap_pyfunction!(dispatch::leave, module)?)?;
     module.add_function(wrap_pyfunction!(program::run_cli, module)?)?;
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
     module.add_class::<accounts::AccountsFolder>()?;
@@ -37,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<outcome::Outcome>()?;
     module.add_class::<pool::CredentialPool>()?;
     module.add_class::<provider::HostProvider>()?;
+    module.add_class::<provider::Question>()?;
     module.add_class::<qwen::QwenService>()?;
     module.add_class::<rotation::Rotation>()?;
     module.add_class::<stream::AnswerStream>()?;

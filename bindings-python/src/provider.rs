@@ -1,18 +1,24 @@
 //! Providers written in Python: the core asks, `provider.py` answers.
 //!
-//! The question is put on a blocking thread, so that no worker waits for the GIL.
+//! A question is handed over and answered later: the provider's code runs on threads
+//! and loops of Python's, never on the runtime's.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use credential_rotation::credential::Credential;
+use credential_rotation::credential::{Credential, Secret};
 use credential_rotation::provider::{
     Fault, FaultReason, Patience, Provider, Request, Response, SharedProvider,
 };
 use credential_rotation::wrapper::Report;
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::asker::Asker;
+use crate::dispatch::dispatch;
 
 /// A provider of the user's, behind the adapter of `provider.py`.
 #[pyclass(frozen, module = "credential_rotation._native")]
@@ -23,8 +29,7 @@ pub(crate) struct HostProvider {
 
 #[pymethods]
 impl HostProvider {
-    /// `adapter.ask(number, question, secret)` gives `(succeeded, json)`;
-    /// `adapter.cancel(number)` says that nobody waits any more.
+    /// `adapter.put(question)` returns at once; the answer comes by `Question.answer`.
     #[new]
     fn new(name: String, adapter: Py<PyAny>) -> Self {
         Self {
@@ -55,6 +60,97 @@ impl fmt::Debug for Asked {
     }
 }
 
+/// One request to a provider, with one credential.
+#[pyclass(frozen, module = "credential_rotation._native")]
+pub(crate) struct Question {
+    told: String,
+    secret: Secret,
+    asker: Option<Arc<Asker>>,
+    attention: Arc<Mutex<Attention>>,
+    answer: Mutex<Option<oneshot::Sender<Answer>>>,
+}
+
+/// Whether it succeeded, and the response or report as JSON.
+type Answer = (bool, String);
+
+enum Attention {
+    /// Somebody waits; what shall be called when that is over.
+    Waited(Option<Py<PyAny>>),
+    GivenUp,
+}
+
+#[pymethods]
+impl Question {
+    /// The request and the credential as JSON, without the secret.
+    #[getter]
+    fn told(&self) -> &str {
+        &self.told
+    }
+
+    /// The bare secret.
+    #[getter]
+    fn secret(&self) -> &str {
+        self.secret.expose()
+    }
+
+    /// The event loop of the call, when a coroutine made it.
+    #[getter]
+    fn event_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let event_loop = self.asker.as_ref()?.event_loop.as_ref();
+        event_loop.map(|event_loop| event_loop.clone_ref(py))
+    }
+
+    /// The context variables of the call.
+    #[getter]
+    fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let asker = self.asker.as_ref();
+        asker.map(|asker| asker.context.clone_ref(py))
+    }
+
+    /// Answers it: whether that succeeded, and the response or report as JSON.
+    fn answer(&self, succeeded: bool, json: String) {
+        if let Some(answer) = self.answer.lock().take() {
+            // Fails when nobody waits any more.
+            let _ = answer.send((succeeded, json));
+        }
+    }
+
+    /// Has `callback` called when nobody waits for the answer any more: at once, when
+    /// that is so already.
+    fn when_given_up(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<()> {
+        {
+            let mut attention = self.attention.lock();
+            if let Attention::Waited(call) = &mut *attention {
+                *call = Some(callback);
+                return Ok(());
+            }
+        }
+        callback.call0(py).map(drop)
+    }
+}
+
+/// Gives the question up when it is dropped before the answer is there.
+struct Waiting(Arc<Mutex<Attention>>);
+
+impl Waiting {
+    fn answered(&self) {
+        *self.0.lock() = Attention::Waited(None);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let was = std::mem::replace(&mut *self.0.lock(), Attention::GivenUp);
+        if let Attention::Waited(Some(callback)) = was {
+            dispatch(move |py| {
+                if let Err(problem) = callback.call0(py) {
+                    problem.write_unraisable(py, None);
+                }
+            });
+        }
+    }
+}
+
 #[async_trait]
 impl Provider for Asked {
     fn name(&self) -> &str {
@@ -67,34 +163,26 @@ impl Provider for Asked {
         credential: &Credential,
         _patience: Patience,
     ) -> Result<Response, Fault> {
-        let question = json!({
-            "request": request,
-            "credential": {
-                "id": credential.id(),
-                "base_url": credential.base_url().map(|url| url.to_string()),
-                "model": request.model.as_deref().or(credential.model()),
-            },
-        })
-        .to_string();
-        let secret = credential.secret().expose().to_owned();
-        let adapter = Arc::clone(&self.adapter);
-        let mut waiting = Waiting {
-            adapter: Arc::clone(&adapter),
-            number: next_number(),
-            over: false,
+        let attention = Arc::new(Mutex::new(Attention::Waited(None)));
+        let waiting = Waiting(Arc::clone(&attention));
+        let (sender, answer) = oneshot::channel();
+        let question = Question {
+            told: told(request, credential),
+            secret: credential.secret(),
+            asker: Asker::of_this_task(),
+            attention,
+            answer: Mutex::new(Some(sender)),
         };
-        let number = waiting.number;
-        let asked = tokio::task::spawn_blocking(move || {
-            Python::try_attach(|py| -> PyResult<(bool, String)> {
-                adapter
-                    .call_method1(py, "ask", (number, question, secret))?
-                    .extract(py)
-            })
-        })
-        .await;
-        waiting.over = true;
-        let gone = || Fault::new(FaultReason::Crashed, "the interpreter is shutting down");
-        match asked.map_err(|_| gone())?.ok_or_else(gone)? {
+        let adapter = Arc::clone(&self.adapter);
+        dispatch(move |py| {
+            // Where it cannot be put, it is dropped, and its sender with it.
+            if let Err(problem) = adapter.call_method1(py, "put", (question,)) {
+                problem.write_unraisable(py, None);
+            }
+        });
+        let answer = answer.await;
+        waiting.answered();
+        match answer {
             Ok((true, json)) => serde_json::from_str(&json).map_err(|problem| {
                 let words = format!("the provider's answer is not a response: {problem}");
                 Fault::new(FaultReason::InvalidOutput, words)
@@ -103,43 +191,22 @@ impl Provider for Asked {
                 Ok(report) => report.into_provider_fault(credential),
                 Err(error) => Fault::new(FaultReason::BadRequest, error.to_string()),
             }),
-            Err(problem) => {
-                let words = format!("the provider failed: {problem}");
-                Err(Fault::new(FaultReason::BadRequest, words).without(&credential.secret()))
+            Err(_) => {
+                let words = "the provider was left without an answer";
+                Err(Fault::new(FaultReason::BadRequest, words))
             }
         }
     }
 }
 
-/// Tells the adapter when its answer is not waited for any more.
-struct Waiting {
-    adapter: Arc<Py<PyAny>>,
-    number: u64,
-    over: bool,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        let (adapter, number) = (Arc::clone(&self.adapter), self.number);
-        let tell = move || {
-            Python::try_attach(|py| {
-                if let Err(problem) = adapter.call_method1(py, "cancel", (number,)) {
-                    problem.write_unraisable(py, None);
-                }
-            });
-        };
-        // Without a runtime the process is ending, and the work with it.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn_blocking(tell));
-        }
-    }
-}
-
-fn next_number() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    LAST.fetch_add(1, Ordering::Relaxed)
+fn told(request: &Request, credential: &Credential) -> String {
+    json!({
+        "request": request,
+        "credential": {
+            "id": credential.id(),
+            "base_url": credential.base_url().map(|url| url.to_string()),
+            "model": request.model.as_deref().or(credential.model()),
+        },
+    })
+    .to_string()
 }

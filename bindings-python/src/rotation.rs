@@ -82,9 +82,9 @@ impl Rotation {
     }
 
     /// The same from a coroutine.
-    fn anext(&self, desk: &Desk, number: u64) -> PyResult<Task> {
+    fn anext(&self, py: Python<'_>, desk: &Desk, number: u64) -> PyResult<Task> {
         let turn = self.take_turn();
-        desk.submit(number, async {
+        desk.submit(py, number, async {
             turn.await.map_or_else(Reply::Error, Reply::Json)
         })
     }
@@ -105,9 +105,15 @@ impl Rotation {
 
     /// The same from a coroutine.
     #[pyo3(signature = (desk, number, tokens=None))]
-    fn asucceed(&self, desk: &Desk, number: u64, tokens: Option<u64>) -> PyResult<Task> {
+    fn asucceed(
+        &self,
+        py: Python<'_>,
+        desk: &Desk,
+        number: u64,
+        tokens: Option<u64>,
+    ) -> PyResult<Task> {
         let done = self.end_well(tokens);
-        desk.submit(number, async {
+        desk.submit(py, number, async {
             done.await;
             Reply::Nothing
         })
@@ -122,7 +128,7 @@ impl Rotation {
     /// The same from a coroutine.
     fn afail(&self, py: Python<'_>, desk: &Desk, number: u64, report: &str) -> PyResult<Task> {
         let done = self.end_badly(self.fault(py, report)?);
-        desk.submit(number, async { Reply::Json(done.await.to_string()) })
+        desk.submit(py, number, async { Reply::Json(done.await.to_string()) })
     }
 
     /// Gives the credential back, whatever came of it.

@@ -26,8 +26,17 @@ where
                 runtime.block_on(async { tokio::time::timeout(SLICE, future.as_mut()).await });
             match slice {
                 Ok(value) => return Ok(value),
-                Err(_) => Python::attach(|py| py.check_signals())?,
+                Err(_) => Python::try_attach(|py| py.check_signals())
+                    .unwrap_or_else(|| wait_for_the_end())?,
             }
         }
     })
+}
+
+/// The interpreter is gone: the process ends under this thread, which has nowhere to
+/// return to.
+fn wait_for_the_end() -> ! {
+    loop {
+        std::thread::park();
+    }
 }

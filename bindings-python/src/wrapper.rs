@@ -8,6 +8,7 @@ use credential_rotation::provider::Request;
 use credential_rotation::wrapper::{self, Ask, WrapperOptions};
 use pyo3::prelude::*;
 
+use crate::asker::Asker;
 use crate::desk::{Desk, Reply, Task};
 use crate::errors::raised;
 use crate::outcome::Outcome;
@@ -19,7 +20,11 @@ use crate::wait::block_on;
 
 /// Calls a model through a pool of credentials.
 #[pyclass(frozen, module = "credential_rotation._native")]
-pub(crate) struct Wrapper(wrapper::Wrapper);
+pub(crate) struct Wrapper {
+    core: wrapper::Wrapper,
+    /// Whether a provider written in Python wants to know who asks.
+    hosted: bool,
+}
 
 #[pymethods]
 impl Wrapper {
@@ -32,17 +37,19 @@ impl Wrapper {
         provider: Option<&HostProvider>,
         pool: Option<&CredentialPool>,
     ) -> PyResult<Self> {
+        let hosted = provider.is_some();
         let provider = provider.map(HostProvider::shared);
         let pool = pool.map(CredentialPool::core);
         let built = WrapperOptions::from_json(options).and_then(|o| o.build_with(provider, pool));
-        built.map(Self).map_err(|error| raised(py, &error))
+        let core = built.map_err(|error| raised(py, &error))?;
+        Ok(Self { core, hosted })
     }
 
     /// From the `[wrapper]` table of a configuration file.
     #[staticmethod]
     fn from_config(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let built = WrapperOptions::from_file(&path).and_then(WrapperOptions::build);
-        built.map(Self).map_err(|error| raised(py, &error))
+        built.map(Self::over).map_err(|error| raised(py, &error))
     }
 
     /// Asks with one user message.
@@ -55,12 +62,13 @@ impl Wrapper {
     #[pyo3(signature = (desk, number, prompt, deadline_ms=None))]
     fn acall(
         &self,
+        py: Python<'_>,
         desk: &Desk,
         number: u64,
         prompt: String,
         deadline_ms: Option<u64>,
     ) -> PyResult<Task> {
-        self.submit(desk, number, Request::prompt(prompt), deadline_ms)
+        self.submit(py, desk, number, Request::prompt(prompt), deadline_ms)
     }
 
     /// Asks with a request as JSON.
@@ -84,17 +92,18 @@ impl Wrapper {
         request: &str,
         deadline_ms: Option<u64>,
     ) -> PyResult<Task> {
-        self.submit(desk, number, read(py, request)?, deadline_ms)
+        self.submit(py, desk, number, read(py, request)?, deadline_ms)
     }
 
     /// The answer as it comes. Nothing is sent before the first piece is asked for.
     fn stream(&self, py: Python<'_>, request: &str) -> PyResult<AnswerStream> {
-        Ok(AnswerStream::new(self.0.stream(read(py, request)?)))
+        let answer = self.core.stream(read(py, request)?);
+        Ok(AnswerStream::new(answer, self.hosted))
     }
 
     /// A call's way through the pool, for client code of the user's.
     fn rotation(&self, py: Python<'_>, ask: &str) -> PyResult<Rotation> {
-        let rotation = Ask::from_json(ask).and_then(|ask| self.0.rotation(ask));
+        let rotation = Ask::from_json(ask).and_then(|ask| self.core.rotation(ask));
         rotation
             .map(Rotation::new)
             .map_err(|error| raised(py, &error))
@@ -102,19 +111,20 @@ impl Wrapper {
 
     /// The pool of the first target.
     fn pool(&self) -> CredentialPool {
-        CredentialPool::over(self.0.pool().clone())
+        CredentialPool::over(self.core.pool().clone())
     }
 
     /// Refuses further calls.
     fn close(&self) {
-        self.0.close();
+        self.core.close();
     }
 }
 
 impl Wrapper {
     /// Over one of the core's.
-    pub(crate) fn over(wrapper: wrapper::Wrapper) -> Self {
-        Self(wrapper)
+    pub(crate) fn over(core: wrapper::Wrapper) -> Self {
+        let hosted = false;
+        Self { core, hosted }
     }
 
     fn perform(
@@ -123,19 +133,30 @@ impl Wrapper {
         request: Request,
         deadline_ms: Option<u64>,
     ) -> PyResult<Outcome> {
-        block_on(py, ask(self.0.clone(), request, deadline_ms)).map(Outcome::of)
+        let asker = asker(py, self.hosted, None)?;
+        let asked = ask(self.core.clone(), request, deadline_ms);
+        block_on(py, Asker::behind(asker, asked)).map(Outcome::of)
     }
 
     fn submit(
         &self,
+        py: Python<'_>,
         desk: &Desk,
         number: u64,
         request: Request,
         deadline_ms: Option<u64>,
     ) -> PyResult<Task> {
-        let asked = ask(self.0.clone(), request, deadline_ms);
-        desk.submit(number, async { Reply::Outcome(Box::new(asked.await)) })
+        let asker = asker(py, self.hosted, Some(desk))?;
+        let asked = ask(self.core.clone(), request, deadline_ms);
+        let asked = Asker::behind(asker, asked);
+        desk.submit(py, number, async { Reply::Outcome(Box::new(asked.await)) })
     }
+}
+
+/// Who asks, where a provider wants to know; the loop is the desk's.
+pub(crate) fn asker(py: Python<'_>, hosted: bool, desk: Option<&Desk>) -> PyResult<Option<Asker>> {
+    let here = || Asker::here(py, desk.map(Desk::event_loop));
+    hosted.then(here).transpose()
 }
 
 async fn ask(

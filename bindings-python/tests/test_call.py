@@ -2,7 +2,10 @@
 
 import asyncio
 import contextvars
+import gc
+import threading
 import time
+import weakref
 
 import pytest
 from conftest import Make
@@ -134,6 +137,40 @@ def test_a_closed_loop_is_left_alone(
     assert wrapper.pool.list()[0]["in_flight"] == 0
     del task
     assert "Event loop is closed" not in capfd.readouterr().err
+
+
+def test_closing_a_stream_ends_the_wait_of_another_thread(
+    make: Make, endpoint: SimulatedEndpoint
+) -> None:
+    answer = make("stall").stream("x")
+    pieces: list[object] = []
+    reader = threading.Thread(target=lambda: pieces.extend(answer))
+    reader.start()
+    wait_until(lambda: endpoint.in_flight() == 1)
+    answer.close()
+    reader.join(5)
+    assert (reader.is_alive(), pieces) == (False, [])
+    wait_until(lambda: endpoint.in_flight() == 0)
+
+
+def test_a_stream_that_is_let_go_closes_upstream(make: Make, endpoint: SimulatedEndpoint) -> None:
+    for _ in make("slow").stream("x"):
+        break
+    wait_until(lambda: endpoint.closed_early("sk-secret-slow") == 1)
+
+
+def test_loops_that_are_closed_are_let_go(make: Make) -> None:
+    wrapper = make("good")
+    loops: list[weakref.ref[object]] = []
+
+    async def call() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        assert (await wrapper.acall("x")).success
+
+    for _ in range(10):
+        asyncio.run(call())
+    gc.collect()
+    assert sum(loop() is not None for loop in loops) <= 1
 
 
 async def test_several_loops_have_a_desk_each(make: Make) -> None:

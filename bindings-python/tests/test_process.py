@@ -1,18 +1,20 @@
 """What a binding must not do to its process: fork, signals, exit."""
 
+import asyncio
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 from conftest import Make
-from credential_rotation import Wrapper
+from credential_rotation import Credential, Wrapper
 from credential_rotation.testing import SimulatedEndpoint
 
 
@@ -110,7 +112,6 @@ def test_a_forked_child_has_a_runtime_of_its_own(make: Make, endpoint: Simulated
 
 
 def ask(wrapper: Wrapper, answers: "multiprocessing.Queue[str]") -> None:
-    import asyncio
 
     answers.put(wrapper.call("x").unwrap())
     answers.put(asyncio.run(wrapper.acall("y")).unwrap())
@@ -162,13 +163,6 @@ def test_gunicorn_with_preload_serves(endpoint: SimulatedEndpoint, tmp_path: Pat
 
 
 def test_the_interpreter_is_free_while_a_call_waits(make: Make) -> None:
-    code = """
-    import sys, threading, time
-    from credential_rotation import Credential, Wrapper
-    """
-    del code
-    import threading
-
     ticks = 0
     stop = threading.Event()
 
@@ -184,3 +178,101 @@ def test_the_interpreter_is_free_while_a_call_waits(make: Make) -> None:
     stop.set()
     other.join()
     assert ticks > 30
+
+
+async def test_calls_go_on_while_the_interpreter_is_busy(
+    make: Make, endpoint: SimulatedEndpoint
+) -> None:
+    # One call at a time: each is asked only when the one before it has ended.
+    keys = [Credential("one", "sk-secret-good", concurrency=1)]
+    wrapper = make(credentials=keys)
+    calls = [asyncio.ensure_future(wrapper.acall("x")) for _ in range(20)]
+    await asyncio.sleep(0)
+    switches_after = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        # Nobody else gets the interpreter from here on, nor does the loop turn.
+        give_up = time.monotonic() + 10
+        while endpoint.hits("sk-secret-good") < 20 and time.monotonic() < give_up:
+            pass
+    finally:
+        sys.setswitchinterval(switches_after)
+    assert endpoint.hits("sk-secret-good") == 20
+    assert not any(call.done() for call in calls)
+    assert all(outcome.success for outcome in await asyncio.gather(*calls))
+
+
+def test_the_first_use_may_come_from_many_threads(endpoint: SimulatedEndpoint) -> None:
+    code = SETUP + textwrap.dedent("""
+    import asyncio, threading
+    barrier = threading.Barrier(16)
+    def use(asynchronous):
+        barrier.wait()
+        outcome = asyncio.run(wrapper.acall("x")) if asynchronous else wrapper.call("x")
+        assert outcome.error.code == "request_rejected", outcome
+        assert outcome.trail[0].fault.status == 400
+        assert outcome.tool_calls == [] and outcome.to_dict()["attempts"] == 1
+    threads = [threading.Thread(target=use, args=(n % 2,)) for n in range(16)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print("used")
+    """)
+    out, err = python(code, "bad", endpoint.openai_url).communicate(timeout=20)
+    assert (out, err) == ("used\n", "")
+
+
+def test_a_process_may_exit_while_results_arrive(endpoint: SimulatedEndpoint) -> None:
+    code = SETUP + textwrap.dedent("""
+    import asyncio, threading
+    class Own:
+        async def send(self, request, credential): return "x"
+    own = Wrapper(provider=Own(), credentials=[Credential("a", "sk-secret-own")])
+    def calls():
+        while True: wrapper.call("x")
+    def streams():
+        while True: list(wrapper.stream("x"))
+    def plain():
+        while True: own.call("x")
+    async def coroutines():
+        while True:
+            asked = [one.acall("x") for one in (wrapper, own) for _ in range(16)]
+            await asyncio.gather(*asked)
+    for work in (calls, streams, plain, lambda: asyncio.run(coroutines())):
+        threading.Thread(target=work, daemon=True).start()
+    threading.Event().wait(float(sys.argv[3]))
+    """)
+    for tenths in range(1, 6):
+        process = python(code, "good", endpoint.openai_url, str(tenths / 10))
+        _, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, "")
+
+
+def test_a_call_at_exit_is_answered_or_refused(endpoint: SimulatedEndpoint) -> None:
+    code = """
+    import asyncio, atexit
+    def last_words():
+        print(wrapper.call("x").success)
+        try: asyncio.run(wrapper.acall("x"))
+        except RuntimeError as error: print(error)
+    atexit.register(last_words)
+    """
+    code = textwrap.dedent(code) + SETUP + 'wrapper.call("x")'
+    out, err = python(code, "good", endpoint.openai_url).communicate(timeout=20)
+    words = "the interpreter is shutting down: no call from a coroutine can be made"
+    assert (out, err) == (f"True\n{words}\n", "")
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        "list(wrapper.stream('x'))",
+        "wrapper.run(lambda c: wrapper.call('x'))",
+        "import asyncio; asyncio.run(wrapper.acall('x'))",
+    ],
+)
+def test_ctrl_c_ends_whatever_waits(waiting: str, endpoint: SimulatedEndpoint) -> None:
+    process = python(SETUP + waiting, "stall", endpoint.openai_url)
+    wait_until_asked(endpoint)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=5)
+    assert "KeyboardInterrupt" in err

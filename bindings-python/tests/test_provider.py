@@ -1,6 +1,7 @@
 """Providers written in Python."""
 
 import asyncio
+import contextvars
 import threading
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from credential_rotation import Credential, CredentialRotationError, Wrapper
 
 KEYS = [Credential(name, f"sk-secret-{name}", model="m") for name in ("a", "b")]
+
+tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
 
 
 class ThrottledError(Exception):
@@ -53,6 +56,65 @@ async def test_a_coroutine_runs_on_the_loop_that_asked() -> None:
     assert outcome.usage is not None
     assert outcome.usage.total_tokens == 7
     assert loops == [asyncio.get_running_loop()]
+
+
+class Told:
+    """Tells what it sees of its caller: a context variable, and the loop it runs on."""
+
+    def send(self, request: dict[str, Any], credential: Credential) -> str:
+        return tenant.get()
+
+
+class ToldLater:
+    async def send(self, request: dict[str, Any], credential: Credential) -> str:
+        await asyncio.sleep(0)
+        return f"{tenant.get()} {id(asyncio.get_running_loop())}"
+
+
+async def test_the_callers_context_variables_are_seen() -> None:
+    plain, later = (Wrapper(provider=one, credentials=KEYS) for one in (Told(), ToldLater()))
+    tenant.set("a")
+    assert plain.call("x").output == (await plain.acall("x")).output == "a"
+    here = id(asyncio.get_running_loop())
+    assert (await later.acall("x")).output == f"a {here}"
+    assert await anext(later.astream("x")) == {"type": "text", "text": f"a {here}"}
+    tenant.set("b")
+    assert plain.call("x").output == (await plain.acall("x")).output == "b"
+    assert next(plain.stream("x"))["text"] == "b"
+
+
+async def test_each_call_runs_on_its_own_loop_however_many_share_the_wrapper() -> None:
+    wrapper = Wrapper(provider=ToldLater(), credentials=KEYS)
+
+    async def seen() -> "tuple[bool, ...]":
+        mine = str(id(asyncio.get_running_loop()))
+        outcomes = await asyncio.gather(*(wrapper.acall("x") for _ in range(20)))
+        return tuple(mine in o.unwrap() for o in outcomes)
+
+    both = await asyncio.gather(seen(), asyncio.to_thread(lambda: asyncio.run(seen())))
+    assert all(all(row) for row in both)
+
+
+async def test_a_plain_call_from_a_coroutine_does_not_wait_for_its_own_loop() -> None:
+    wrapper = Wrapper(provider=ToldLater(), credentials=KEYS, deadline_ms=5_000)
+    assert (await wrapper.acall("x")).success
+    assert wrapper.call("x").success
+
+
+def test_a_coroutine_on_a_loop_of_its_own_ends_at_the_attempt_timeout() -> None:
+    ended = threading.Event()
+
+    class Slow:
+        async def send(self, request: dict[str, Any], credential: Credential) -> str:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+            return ""
+
+    wrapper = Wrapper(provider=Slow(), credentials=KEYS, attempt_timeout_ms=50, max_retries=0)
+    assert not wrapper.call("x").success
+    assert ended.wait(5)
 
 
 async def test_cancelling_reaches_the_provider() -> None:

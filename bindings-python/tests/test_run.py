@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 from conftest import Make
-from credential_rotation import AllCoolingError, Credential
+from credential_rotation import AllCoolingError, AttemptsExhaustedError, Credential
 from credential_rotation.testing import SimulatedEndpoint
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -149,6 +149,39 @@ async def test_an_attempt_that_takes_too_long_gives_way(make: Make) -> None:
     wrapper = make("good", "slow", attempt_timeout_ms=50, policy={"backoff_ms": 1})
     assert await wrapper.arun(ask) in ("good", "slow")
     assert len(ended) == 1
+
+
+async def test_our_own_time_limit_is_no_matter_for_the_users_classifier(make: Make) -> None:
+    seen: list[BaseException] = []
+    wrapper = make("good", attempt_timeout_ms=30, max_retries=1, policy={"backoff_ms": 1})
+    with pytest.raises(AttemptsExhaustedError) as ended:
+        await wrapper.arun(lambda _: asyncio.sleep(60), classify=lambda e: seen.append(e))
+    assert (seen, ended.value.fault["reason"] if ended.value.fault else None) == ([], "timeout")
+    # A time limit of the client's own is theirs.
+    with pytest.raises(asyncio.TimeoutError):
+        await wrapper.arun(
+            lambda _: asyncio.wait_for(asyncio.sleep(60), 0.001), classify=lambda e: None
+        )
+
+
+async def test_cancelling_a_run_ends_the_work_and_gives_the_credential_back(make: Make) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def work(_: Credential) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    wrapper = make("good")
+    run = asyncio.create_task(wrapper.arun(work))
+    await started.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert ended.is_set()
+    assert wrapper.pool.list()[0]["in_flight"] == 0
 
 
 def test_a_run_that_ends_in_any_way_gives_its_credential_back(make: Make) -> None:

@@ -1,6 +1,8 @@
 """Call LLMs through a rotating pool of credentials."""
 
-from credential_rotation._native import Outcome, error_codes, version
+import atexit
+
+from credential_rotation._native import Outcome, error_codes, leave, version
 from credential_rotation.credential import Credential
 from credential_rotation.errors import (
     AllCoolingError,
@@ -99,3 +101,7 @@ __all__ = [
 ]
 
 __version__: str = version()
+
+# While the interpreter is whole: a thread that spoke to it later could crash it.
+atexit.register(leave)
+del atexit, leave

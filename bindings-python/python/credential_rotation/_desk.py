@@ -12,7 +12,8 @@ from credential_rotation import _native
 if TYPE_CHECKING:
     import asyncio
 
-_desks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopDesk] = weakref.WeakKeyDictionary()
+# The desks of closed loops are put away when the next loop gets its own.
+_desks: dict[asyncio.AbstractEventLoop, LoopDesk] = {}
 
 
 class LoopDesk:
@@ -22,7 +23,14 @@ class LoopDesk:
         self._create_future = loop.create_future
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._next_number = itertools.count().__next__
-        self._core = _native.Desk(loop, self._deliver)
+        # Weak, since nothing could collect a circle through the native desk.
+        me = weakref.ref(self)
+
+        def deliver() -> None:
+            if (desk := me()) is not None:
+                desk._deliver()
+
+        self._core = _native.Desk(loop, deliver)
 
     async def result(self, submit: Callable[..., _native.Task], *words: Any) -> Any:
         """Hand work in and wait for its result; cancelling the wait ends the work."""
@@ -57,5 +65,8 @@ def current() -> LoopDesk:
     loop = get_running_loop()
     desk = _desks.get(loop)
     if desk is None:
+        for other in list(_desks):
+            if other.is_closed():
+                _desks.pop(other, None)
         desk = _desks[loop] = LoopDesk(loop)
     return desk

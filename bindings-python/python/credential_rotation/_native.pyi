@@ -3,6 +3,7 @@
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, final
 
 from credential_rotation.errors import CredentialRotationError
@@ -16,12 +17,14 @@ __all__ = [
     "Desk",
     "HostProvider",
     "Outcome",
+    "Question",
     "QwenService",
     "Rotation",
     "SimulatedEndpoint",
     "Task",
     "Wrapper",
     "error_codes",
+    "leave",
     "run_cli",
     "version",
 ]
@@ -31,6 +34,9 @@ def version() -> str:
 
 def error_codes() -> list[str]:
     """Every code of the core."""
+
+def leave() -> None:
+    """Called at exit: from here on no thread of ours speaks to the interpreter."""
 
 def run_cli(argv: list[str]) -> int:
     """Runs the program named by `argv[0]` and gives its exit code."""
@@ -150,6 +156,24 @@ class HostProvider:
     """A provider of the user's, behind the adapter of `provider.py`."""
 
     def __new__(cls, name: str, adapter: Adapter) -> HostProvider: ...
+
+@final
+class Question:
+    """One request to a provider, with one credential."""
+
+    @property
+    def told(self) -> str: ...
+    @property
+    def secret(self) -> str: ...
+    @property
+    def event_loop(self) -> AbstractEventLoop | None: ...
+    @property
+    def context(self) -> Context | None: ...
+    def answer(self, succeeded: bool, json: str) -> None:
+        """Answers it: whether that succeeded, and the response or report as JSON."""
+
+    def when_given_up(self, callback: Callable[[], None]) -> None:
+        """Has `callback` called when nobody waits for the answer any more."""
 
 @final
 class AccountsFolder:

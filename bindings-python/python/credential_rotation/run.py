@@ -45,8 +45,6 @@ async def arun(
     classify: Classifier | None,
 ) -> T:
     """Do the same with a coroutine function; each attempt ends at the attempt timeout."""
-    from asyncio import wait_for
-
     desk = _desk.current()
     theirs: Exception | None = None
     try:
@@ -57,7 +55,11 @@ async def arun(
                 raise ours from theirs
             credential, timeout_ms = _credential(turn, rotation)
             try:
-                value = await wait_for(work(credential), timeout_ms / 1000)
+                value = await _within(timeout_ms, work(credential))
+            except _Late as late:
+                # Not for the classifier: it is no error of the client's.
+                theirs = None
+                await desk.result(rotation.afail, late.report)
             except Exception as error:
                 report = report_of(error, classify)
                 if report is None or await desk.result(rotation.afail, report) != "true":
@@ -68,6 +70,30 @@ async def arun(
                 return value
     finally:
         rotation.release()
+
+
+class _Late(Exception):  # noqa: N818 - caught above, never seen
+    """Our own time limit, told from any time limit of the client's."""
+
+    def __init__(self, timeout_ms: int) -> None:
+        fault = {"reason": "timeout", "message": f"no answer within {timeout_ms} ms"}
+        self.report = json.dumps({"fault": fault})
+
+
+async def _within(timeout_ms: int, work: Awaitable[T]) -> T:
+    from asyncio import ensure_future, wait
+
+    task = ensure_future(work)
+    try:
+        await wait({task}, timeout=timeout_ms / 1000)
+    finally:
+        in_time = task.done()
+        if not in_time:
+            task.cancel()
+            await wait({task})
+    if in_time or not (task.cancelled() or task.exception()):
+        return task.result()
+    raise _Late(timeout_ms)
 
 
 def _credential(turn: str, rotation: _native.Rotation) -> tuple[Credential, int]:

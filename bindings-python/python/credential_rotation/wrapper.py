@@ -38,7 +38,6 @@ class Wrapper:
     (8 MiB), ``retry_budget`` (500), ``cache`` (none).
     """
 
-    _adapter: Adapter | None = None
     _core: _native.Wrapper
 
     def __init__(
@@ -59,9 +58,8 @@ class Wrapper:
         if isinstance(provider, str):
             wire["provider"] = provider
         else:
-            self._adapter = Adapter(provider)
             name = getattr(provider, "name", None) or type(provider).__name__
-            host = _native.HostProvider(str(name), self._adapter)
+            host = _native.HostProvider(str(name), Adapter(provider))
         own_pool = None
         if isinstance(pool, CredentialPool):
             own_pool = pool._core
@@ -91,7 +89,7 @@ class Wrapper:
 
     async def acall(self, prompt: str, *, deadline_ms: int | None = None) -> Outcome:
         """Ask from a coroutine; cancelling it ends the call."""
-        outcome: Outcome = await self._desk().result(self._core.acall, prompt, deadline_ms)
+        outcome: Outcome = await _desk.current().result(self._core.acall, prompt, deadline_ms)
         return outcome
 
     def complete(self, request: Request, *, deadline_ms: int | None = None) -> Outcome:
@@ -101,7 +99,7 @@ class Wrapper:
     async def acomplete(self, request: Request, *, deadline_ms: int | None = None) -> Outcome:
         """Ask with a whole request from a coroutine."""
         wire = json.dumps(request)
-        outcome: Outcome = await self._desk().result(self._core.acomplete, wire, deadline_ms)
+        outcome: Outcome = await _desk.current().result(self._core.acomplete, wire, deadline_ms)
         return outcome
 
     def call_with_fallback(self, prompt: str, fallback_message: str) -> str:
@@ -120,7 +118,6 @@ class Wrapper:
 
     def astream(self, request: str | Request) -> AsyncAnswerStream:
         """Do the same for ``async for``."""
-        self._desk()
         return AsyncAnswerStream(self._core.stream(_request(request)))
 
     def run(
@@ -170,14 +167,6 @@ class Wrapper:
     def _rotation(self, model: str | None, session: str | None, tokens: int) -> _native.Rotation:
         ask = {"model": model, "session": session, "tokens": tokens}
         return self._core.rotation(json.dumps(ask))
-
-    def _desk(self) -> _desk.LoopDesk:
-        desk = _desk.current()
-        if self._adapter is not None:
-            from asyncio import get_running_loop
-
-            self._adapter.loop = get_running_loop()
-        return desk
 
 
 def _request(request: str | Request) -> str:
