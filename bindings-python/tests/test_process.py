@@ -111,6 +111,25 @@ def test_a_forked_child_has_a_runtime_of_its_own(make: Make, endpoint: Simulated
         assert wrapper.call("parent").output == "answer to parent"
 
 
+def test_a_forked_child_is_not_kept_out_by_calls_of_its_parent(
+    make: Make, endpoint: SimulatedEndpoint
+) -> None:
+    endpoint.script("sk-secret-one", [{"fault": "stall", "times": 1}, {"text": "free"}])
+    keys = [Credential("one", "sk-secret-one", concurrency=1)]
+    wrapper = make(credentials=keys, deadline_ms=10_000)
+    answer = wrapper.stream("held by the parent")
+    holder = threading.Thread(target=lambda: list(answer))
+    holder.start()
+    wait_until_asked(endpoint)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if wrapper.call("x").output == "free" else 1)
+    _, status = os.waitpid(child, 0)
+    answer.close()
+    holder.join(10)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def ask(wrapper: Wrapper, answers: "multiprocessing.Queue[str]") -> None:
 
     answers.put(wrapper.call("x").unwrap())

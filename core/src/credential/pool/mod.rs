@@ -106,6 +106,7 @@ impl CredentialPool {
             turn: 0,
             passes: BTreeSet::new(),
             pass: 0,
+            process: std::process::id(),
         };
         Ok(Self(Arc::new(Shared {
             slots: Mutex::new(slots),
@@ -329,6 +330,9 @@ impl CredentialPool {
     // Choosing and lending are one step: two calls must not choose the same slot.
     fn borrow(&self, want: &Want<'_>, now: EpochMillis) -> Borrowed {
         let mut slots = self.0.slots.lock();
+        if slots.forget_loans_of_parent() {
+            self.0.waiting.store(0, Ordering::SeqCst);
+        }
         match slots.pick(want, now) {
             Pick::Slot(index) => {
                 let (credential, ticket) = slots.lend(index, want.tokens, now);

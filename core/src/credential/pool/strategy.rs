@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::slot::{Readiness, Slot};
+use super::slot::{Proof, Readiness, Slot};
 use crate::clock::EpochMillis;
 
 /// How the pool chooses among the credentials that can be used.
@@ -62,12 +62,31 @@ pub(crate) struct Slots {
     /// The weighted strategy's passes in order, and the last one taken.
     pub(crate) passes: BTreeSet<(u64, usize)>,
     pub(crate) pass: u64,
+    /// The process whose loans are counted.
+    pub(crate) process: u32,
 }
 
 /// What a pass grows by for a weight of 1.
 const STRIDE: u64 = 1 << 32;
 
 impl Slots {
+    /// Begins anew in a forked child, where nobody gives back what the parent's calls
+    /// had borrowed. Says whether it did.
+    pub(crate) fn forget_loans_of_parent(&mut self) -> bool {
+        let here = std::process::id();
+        if self.process == here {
+            return false;
+        }
+        self.process = here;
+        for slot in &mut self.all {
+            slot.in_flight = 0;
+            if matches!(slot.proof, Proof::Probing { .. }) {
+                slot.proof = Proof::Unproven;
+            }
+        }
+        true
+    }
+
     pub(crate) fn pick(&mut self, want: &Want<'_>, now: EpochMillis) -> Pick {
         let chosen = match (self.strategy, want.session) {
             (Strategy::RoundRobin, _) | (Strategy::Sticky, None) => self.next_in_turn(want, now),
