@@ -19,7 +19,7 @@ def run(code: str) -> tuple[float, float]:
     """Milliseconds and megabytes of an interpreter that runs this."""
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", code + MEMORY], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code + MEMORY], stdout=subprocess.PIPE, text=True, check=True
     )
     return (time.perf_counter() - started) * 1000, int(done.stdout) / 1024
 
