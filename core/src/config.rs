@@ -25,7 +25,7 @@ pub const FILE_LIMIT: u64 = 1024 * 1024;
 /// # Errors
 /// [`Error::InvalidConfig`] naming the file or variable and what is wrong with it.
 pub fn load_table<T: DeserializeOwned>(path: &Path, table: &str) -> Result<T, Error> {
-    load_table_with(path, table, std::env::vars())
+    load_table_with(path, table, overrides())
 }
 
 /// The same with an environment of the caller's.
@@ -69,6 +69,19 @@ pub fn load_table_with<T: DeserializeOwned>(
     })
 }
 
+/// Reads one table from the process's environment alone, where there is no file.
+///
+/// # Errors
+/// [`Error::InvalidConfig`] naming the variables and what is wrong with one.
+pub fn from_environment<T: DeserializeOwned>(table: &str) -> Result<T, Error> {
+    let mut chosen = Table::new();
+    override_with(&mut chosen, table, overrides());
+    let place = format!("the environment ({PREFIX}{}_…)", table.to_uppercase());
+    chosen
+        .try_into()
+        .map_err(|problem: toml::de::Error| invalid(&place, &without_values(problem.message())))
+}
+
 /// Reads options from JSON, as host languages hand them over. `place` names them in errors.
 ///
 /// # Errors
@@ -96,6 +109,15 @@ fn without_values(message: &str) -> String {
         told.push_str(if index % 2 == 0 { part } else { "…" });
     }
     told
+}
+
+// Other programs' variables need not be text, and concern nobody here.
+fn overrides() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        let ours = name.starts_with(PREFIX);
+        ours.then(|| (name, value.to_string_lossy().into_owned()))
+    })
 }
 
 fn override_with(

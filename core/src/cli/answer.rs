@@ -35,9 +35,10 @@ fn told(outcome: Outcome, as_json: bool, shell: &mut Shell<'_>) -> Ended {
         shell.say(&response.text)?;
         return Ok(exit::OK);
     }
-    shell.say_json(&outcome.to_json())?;
+    let said = shell.say_json(&outcome.to_json());
     match outcome.error() {
-        None => Ok(exit::OK),
+        None => said.map(|()| exit::OK),
+        // The call's failure counts, read or not.
         Some(error) => {
             shell.complain(&error.to_string());
             Ok(exit::code_of(error))

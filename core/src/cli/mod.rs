@@ -12,6 +12,7 @@ mod credential_rotation;
 pub mod exit;
 mod pending;
 mod prompt;
+mod seconds;
 mod shell;
 mod table;
 mod when;

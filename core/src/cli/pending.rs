@@ -23,8 +23,7 @@ pub(super) enum Waited<T> {
 /// Runs work on a runtime of its own. A signal drops it, and with it the calls
 /// upstream; the programs that it started are gone when this returns.
 pub(super) fn wait_for<T>(work: impl Future<Output = T>) -> Result<Waited<T>, Stop> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let waited = runtime.block_on(async {

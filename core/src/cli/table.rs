@@ -75,3 +75,49 @@ pub(super) fn print<const N: usize>(
     }
     Ok(shell.out.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(terminal: bool, colours: bool) -> String {
+        let mut out = Vec::new();
+        let mut shell = Shell {
+            input: &mut std::io::empty(),
+            out: &mut out,
+            err: &mut std::io::sink(),
+            out_is_terminal: terminal,
+            err_is_terminal: false,
+            colours,
+        };
+        let rows = [
+            ["é".into(), Cell::of_state("ready"), "a\x1b[2J\nb".into()],
+            ["long".into(), Cell::of_state("cooling"), "".into()],
+        ];
+        print(["ID", "STATE", "REASON"], &rows, &mut shell).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    const PLAIN: &str = "\
+ID    STATE    REASON
+é     ready    a [2J b
+long  cooling  -
+";
+
+    #[test]
+    fn columns_align_and_a_field_can_neither_break_a_row_nor_drive_a_terminal() {
+        assert_eq!(shown(false, true), PLAIN);
+        assert_eq!(shown(true, false), PLAIN);
+    }
+
+    #[test]
+    fn on_a_terminal_a_state_has_its_colour_and_nothing_else_changes() {
+        let coloured = shown(true, true);
+        assert!(coloured.contains("\x1b[32mready"), "{coloured:?}");
+        assert!(coloured.contains("\x1b[33mcooling"), "{coloured:?}");
+        let bare = ["\x1b[32m", "\x1b[33m", "\x1b[0m"]
+            .iter()
+            .fold(coloured, |text, code| text.replace(code, ""));
+        assert_eq!(bare, PLAIN);
+    }
+}

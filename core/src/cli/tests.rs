@@ -1,5 +1,7 @@
 //! Command lines of both programs: what is understood, and what is shown.
 
+mod pool;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -40,6 +42,10 @@ fn token_file(path: &Path, name: &str) {
     let text = format!(
         r#"{{"access_token": "tok-secret-a-{name}", "token_type": "Bearer", "refresh_token": "tok-secret-r-{name}", "expiry_date": {expiry}}}"#
     );
+    private(path, &text);
+}
+
+fn private(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
@@ -237,28 +243,46 @@ fn a_mistake_ends_with_the_code_of_its_kind_and_leaves_the_folder_alone() {
 }
 
 #[test]
-fn a_pool_is_listed_from_its_configuration_file() {
+fn both_command_lines_are_well_formed() {
+    use clap::CommandFactory;
+    account_qwen::Arguments::command().debug_assert();
+    credential_rotation::Arguments::command().debug_assert();
+}
+
+#[test]
+fn the_actions_of_one_program_are_a_subcommand_of_the_other() {
     let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("credential-rotation.toml");
-    std::fs::write(
-        &file,
-        "[wrapper]\ncredentials = [{ id = \"one\", secret = \"sk-secret-1\" }]\n",
-    )
-    .unwrap();
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&file, private).unwrap();
-    let path = file.to_str().unwrap();
-    let (code, out, err) = ran(
-        Program::CredentialRotation,
-        &["pool", "list", "--config", path],
+    let folder = home.path().to_str().unwrap();
+    token_file(&home.path().join("tokens.json"), "a");
+    let file = home.path().join("tokens.json");
+    let words = |action: &[&str]| {
+        let before = ["accounts", "--qwen-dir", folder];
+        ran(Program::CredentialRotation, &[&before[..], action].concat())
+    };
+    let (code, out, err) = words(&["--add", file.to_str().unwrap()]);
+    assert_eq!(
+        (code, out.as_str()),
+        (exit::OK, "added account 1\n"),
+        "{err}"
     );
-    assert_eq!(code, exit::OK, "{err}");
-    assert!(out.lines().nth(1).unwrap().contains("ready"), "{out}");
-    assert!(!out.contains("sk-secret"), "{out}");
-    let words = ["pool", "list", "--config", "/nowhere.toml"];
-    let (code, _, err) = ran(Program::CredentialRotation, &words);
+    let listed = accounts(home.path(), &["--list", "--json"]);
+    assert_eq!(words(&["--list", "--json"]), listed);
+    assert_eq!(words(&[]).0, exit::USAGE);
+    assert_eq!(words(&["--list", "--stats"]).0, exit::USAGE);
+    assert_eq!(words(&["--switch", "99"]).0, exit::BAD_INPUT);
+}
+
+#[test]
+fn a_folder_has_room_for_as_many_accounts_as_are_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    for (total, rows) in [("1", 1), ("8", 8)] {
+        let (code, out, err) = accounts(home.path(), &["--list", "--total-accounts", total]);
+        assert_eq!(code, exit::OK, "{err}");
+        assert_eq!(out.lines().count(), rows + 1, "{out}");
+    }
+    let (code, _, err) = accounts(home.path(), &["--list", "--total-accounts", "0"]);
     assert_eq!(code, exit::BAD_INPUT);
-    assert!(err.contains("/nowhere.toml"), "{err}");
+    assert!(err.contains("total_accounts"), "{err}");
 }
 
 #[test]

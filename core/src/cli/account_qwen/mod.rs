@@ -5,15 +5,13 @@ mod list;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, ValueHint};
 
 use super::completions::{self, CompletionShell};
+use super::seconds::{LONGEST_ATTEMPT, milliseconds};
 use super::shell::{Ended, Shell};
 use super::{answer, prompt};
-use crate::clock::millis;
-use crate::config::invalid;
 use crate::credential::accounts::AccountsFolder;
 use crate::error::Error;
 use crate::qwen::{QwenOptions, QwenService, folder_of};
@@ -22,14 +20,25 @@ use crate::qwen::{QwenOptions, QwenService, folder_of};
 #[derive(Debug, Parser)]
 #[command(name = "account-qwen", bin_name = "account-qwen", version, after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    action: Action,
     /// Print results as JSON
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    accounts: Accounts,
+    /// Print the completions for a shell
+    #[arg(long, value_name = "SHELL", group = "Action")]
+    completions: Option<CompletionShell>,
+}
+
+/// The same as a subcommand of `credential-rotation`.
+#[derive(Debug, Args)]
+pub(super) struct Accounts {
     /// The folder that holds the accounts [default: $QWEN_DIR, else ~/.qwen]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     qwen_dir: Option<PathBuf>,
+    /// How many accounts the folder has room for [default: what state.yaml says, else 5]
+    #[arg(long, value_name = "N")]
+    total_accounts: Option<u32>,
     /// The model, when the account or key names none
     #[arg(long, value_name = "M")]
     model: Option<String>,
@@ -48,10 +57,14 @@ pub(super) struct Arguments {
     /// The qwen program, when it is not on PATH
     #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
     program: Option<PathBuf>,
+    // Last, for its heading holds for all that follow.
+    #[command(flatten)]
+    action: Action,
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
+#[command(next_help_heading = "Actions")]
 struct Action {
     /// Make the folder ready and take in the account that qwen is logged in with
     #[arg(long)]
@@ -78,36 +91,41 @@ struct Action {
     /// Ask with a prompt; `-` reads it from standard input
     #[arg(long, value_name = "PROMPT|-")]
     wrapper: Option<OsString>,
-    /// Print the completions for a shell
-    #[arg(long, value_name = "SHELL")]
-    completions: Option<CompletionShell>,
 }
 
 const AFTER_HELP: &str = "\
+Examples:
+  account-qwen --setup
+  account-qwen --list
+  account-qwen --wrapper \"Say hello\"
+  account-qwen --provider openai --wrapper - --json < prompt.txt
+
 A prompt that begins with `-` is written `--wrapper=-…`, or comes on standard input.
 
 Exit codes: 0 done, 1 the call failed, 2 bad command line, 3 no credential can be
 used, 4 bad input, 5 trouble with a file or program, 130 Ctrl-C, 143 TERM.";
 
-/// The longest timeout, in seconds.
-const MOST_SECONDS: f64 = 86_400.0;
-
 /// Does what the command line asks for.
 pub(super) fn run(arguments: Arguments, shell: &mut Shell<'_>) -> Ended {
-    let action = &arguments.action;
-    if let Some(of) = action.completions {
-        return completions::print(Arguments::command(), of, shell);
+    match arguments.completions {
+        Some(of) => completions::print(Arguments::command(), of, shell),
+        None => act(arguments.accounts, arguments.json, shell),
     }
+}
+
+/// Does one action.
+pub(super) fn act(given: Accounts, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+    let action = &given.action;
     if let Some(word) = &action.wrapper {
         let text = prompt::read(word, shell.input)?;
-        let as_json = arguments.json;
-        let service = QwenService::open(arguments.options()?)?;
+        let service = QwenService::open(given.options()?)?;
         return answer::show(service.call(text), as_json, shell);
     }
-    let accounts = AccountsFolder::open(Some(folder_of(arguments.qwen_dir.clone())), None)?;
+    let folder = folder_of(given.qwen_dir.clone());
+    let accounts = AccountsFolder::open(Some(folder), given.total_accounts)?;
     let mut desk = folder::Desk {
         accounts,
-        as_json: arguments.json,
+        as_json,
         shell,
     };
     if action.setup {
@@ -127,11 +145,11 @@ pub(super) fn run(arguments: Arguments, shell: &mut Shell<'_>) -> Ended {
     }
 }
 
-impl Arguments {
+impl Accounts {
     fn options(self) -> Result<QwenOptions, Error> {
         let usual = QwenOptions::default();
         let timeout_ms = match self.timeout {
-            Some(seconds) => milliseconds(seconds)?,
+            Some(seconds) => milliseconds("--timeout", seconds, LONGEST_ATTEMPT)?,
             None => usual.timeout_ms,
         };
         Ok(QwenOptions {
@@ -146,17 +164,4 @@ impl Arguments {
             deadline_ms: usual.deadline_ms.max(timeout_ms),
         })
     }
-}
-
-fn milliseconds(seconds: f64) -> Result<u64, Error> {
-    let given = Some(seconds).filter(|seconds| (0.001..=MOST_SECONDS).contains(seconds));
-    given
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map(millis)
-        .ok_or_else(|| {
-            invalid(
-                "--timeout",
-                &format!("give seconds from 0.001 to {MOST_SECONDS}"),
-            )
-        })
 }

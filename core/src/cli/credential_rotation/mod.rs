@@ -1,19 +1,16 @@
-//! `credential-rotation`: asks by a configuration file, shows its pools, and
+//! `credential-rotation`: asks by a configuration file, looks after its pools, and
 //! stands in for an endpoint.
 
 mod call;
+mod configuration;
 mod pool;
 mod simulate;
 
-use std::path::PathBuf;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
-
+use super::account_qwen::{self, Accounts};
 use super::completions::{self, CompletionShell};
 use super::shell::{Ended, Shell};
-use crate::config::FILE_NAME;
-use crate::error::Error;
-use crate::wrapper::WrapperOptions;
 
 /// Call LLMs through a rotating pool of credentials.
 #[derive(Debug, Parser)]
@@ -30,8 +27,10 @@ pub(super) struct Arguments {
 enum Command {
     /// Ask with a prompt
     Call(call::Call),
-    /// Look at the credentials
+    /// Look at the credentials, take one out or back in
     Pool(pool::Pool),
+    /// Look after a folder of qwen accounts: the actions of account-qwen
+    Accounts(Box<Accounts>),
     /// Stand in for an LLM endpoint on this machine, until Ctrl-C
     Simulate(simulate::Simulate),
     /// Print the completions for a shell
@@ -41,21 +40,15 @@ enum Command {
     },
 }
 
-/// Where the configuration is.
-#[derive(Debug, Args)]
-struct Configuration {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = FILE_NAME, value_hint = ValueHint::FilePath)]
-    config: PathBuf,
-}
-
-impl Configuration {
-    fn options(&self) -> Result<WrapperOptions, Error> {
-        WrapperOptions::from_file(&self.config)
-    }
-}
-
 const AFTER_HELP: &str = "\
+Examples:
+  credential-rotation call \"Say hello\"
+  credential-rotation call - --provider anthropic --model claude-haiku-4-5 < prompt.txt
+  credential-rotation pool list --json
+  credential-rotation pool disable key-2 --reason \"rotated out\"
+  credential-rotation accounts --list
+  credential-rotation simulate --scenario scenario.json --port 8080
+
 Exit codes: 0 done, 1 the call failed, 2 bad command line, 3 no credential can be
 used, 4 bad input, 5 trouble with a file or program, 130 Ctrl-C, 143 TERM.";
 
@@ -65,6 +58,7 @@ pub(super) fn run(arguments: Arguments, shell: &mut Shell<'_>) -> Ended {
     match arguments.command {
         Command::Call(call) => call.run(as_json, shell),
         Command::Pool(pool) => pool.run(as_json, shell),
+        Command::Accounts(accounts) => account_qwen::act(*accounts, as_json, shell),
         Command::Simulate(simulate) => simulate.run(as_json, shell),
         Command::Completions { shell: of } => completions::print(Arguments::command(), of, shell),
     }

@@ -2,131 +2,15 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod rotation;
+mod scene;
 
-use credential_rotation::testing::{Scenario, SimulatedEndpoint};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process_group};
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::{Pid, Signal, test_kill_process_group};
 use serde_json::Value;
-use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A folder with keys, and the endpoint that knows them.
-struct Scene {
-    home: TempDir,
-    endpoint: SimulatedEndpoint,
-}
-
-impl Scene {
-    fn new(keys: &[&str], scenario: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let text: String = keys
-            .iter()
-            .map(|id| format!("[[credentials]]\nid = \"{id}\"\nsecret = \"sk-secret-{id}\"\n"))
-            .collect();
-        if !keys.is_empty() {
-            private(&home.path().join("credentials.toml"), &text);
-        }
-        let scenario = Scenario::from_json(scenario).unwrap();
-        let endpoint = SimulatedEndpoint::start_blocking(scenario).unwrap();
-        Self { home, endpoint }
-    }
-
-    /// `account-qwen` asking the endpoint directly.
-    fn program(&self, words: &[&str]) -> Command {
-        let mut command = self.bare(words);
-        command.args(["--provider", "openai", "--base-url"]);
-        command.arg(self.endpoint.openai_url());
-        command.args(["--model", "sim-1"]);
-        command
-    }
-
-    fn bare(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_account-qwen"));
-        command
-            .args(words)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("QWEN_DIR", self.home.path())
-            .env("HOME", self.home.path())
-            .stdin(Stdio::null());
-        command
-    }
-}
-
-fn private(path: &Path, text: &str) {
-    std::fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-}
-
-/// Runs to the end. Whatever is shown must be plain and hold no secret.
-fn ran(mut command: Command) -> (i32, String, String) {
-    shown(&command.output().unwrap())
-}
-
-fn shown(output: &Output) -> (i32, String, String) {
-    let out = String::from_utf8(output.stdout.clone()).unwrap();
-    let err = String::from_utf8(output.stderr.clone()).unwrap();
-    for text in [&out, &err] {
-        assert!(!text.contains('\x1b'), "escape codes in a pipe");
-        assert!(!text.contains("-secret-"), "a secret is shown");
-    }
-    (output.status.code().unwrap(), out, err)
-}
-
-fn fed(mut command: Command, input: &[u8]) -> (i32, String, String) {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // The program may end before it has read all.
-    let feed = std::thread::spawn(move || drop(pipe.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    feed.join().unwrap();
-    shown(&output)
-}
-
-fn until(what: &str, done: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < PATIENCE, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn signal(child: &Child, signal: Signal) {
-    let id = Pid::from_raw(child.id().cast_signed()).unwrap();
-    kill_process(id, signal).unwrap();
-}
-
-fn started(mut command: Command) -> Child {
-    command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-const ROTATION: &str = r#"{"keys": {
-    "sk-secret-spent": [{"fault": "insufficient_quota", "echo_key": true}],
-    "sk-secret-refused": [{"fault": "unauthorized", "echo_key": true}],
-    "sk-secret-good": [{"text": "answer to {prompt}"}]
-}, "unknown": "401"}"#;
+use scene::{ROTATION, Scene, fed, private, ran, shown, signal, started, until};
 
 #[test]
 fn a_prompt_is_answered_after_rotation_and_the_list_says_who_is_out() {
@@ -292,48 +176,13 @@ fn ctrl_c_leaves_no_process_behind_even_one_that_will_not_go() {
 }
 
 #[test]
-fn the_other_program_simulates_calls_and_lists_by_its_file() {
-    let home = tempfile::tempdir().unwrap();
-    let scenario = home.path().join("scenario.json");
-    std::fs::write(&scenario, ROTATION).unwrap();
-    let program = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_credential-rotation"));
-        command.current_dir(home.path()).stdin(Stdio::null());
-        command
-    };
-    let mut simulate = program();
-    simulate
-        .args(["simulate", "--json", "--scenario"])
-        .arg(&scenario);
-    let mut simulated = started(simulate);
-    let mut line = String::new();
-    let mut heard = BufReader::new(simulated.stdout.take().unwrap());
-    heard.read_line(&mut line).unwrap();
-    let told: Value = serde_json::from_str(&line).unwrap();
-    let file = format!(
-        "[wrapper]\nprovider = \"openai\"\nmodel = \"sim-1\"\nbase_url = {}\ncredentials = [\n  {{ id = \"spent\", secret = \"sk-secret-spent\" }},\n  {{ id = \"good\", secret = \"sk-secret-good\" }},\n]\n",
-        told["openai_url"]
+fn a_failed_call_is_a_failure_even_if_nobody_reads_its_result() {
+    let scene = Scene::new(
+        &["good"],
+        r#"{"default": [{"delay_ms": 300, "fault": "server_error"}]}"#,
     );
-    private(&home.path().join("credential-rotation.toml"), &file);
-    let mut call = program();
-    call.args(["call", "hello"]);
-    assert_eq!(
-        ran(call),
-        (0, "answer to hello\n".to_owned(), String::new())
-    );
-    let mut list = program();
-    list.args(["pool", "list", "--json"]);
-    let (code, out, _) = ran(list);
-    let told: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &told["credentials"][1]["id"]), (0, &"good".into()));
-    let mut taken = program();
-    let port = line.rsplit(':').next().unwrap().split('/').next().unwrap();
-    taken.args([
-        "simulate",
-        "--port",
-        port.trim_end_matches(['"', '}', '\n']),
-    ]);
-    assert_eq!(ran(taken).0, 4);
-    signal(&simulated, Signal::INT);
-    assert_eq!(simulated.wait().unwrap().code(), Some(0));
+    let words = ["--wrapper", "x", "--json", "--max-retries", "0"];
+    let mut child = started(scene.program(&words));
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
