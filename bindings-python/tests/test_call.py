@@ -76,6 +76,31 @@ async def test_a_stream_comes_to_coroutines(make: Make) -> None:
     assert len(answer.trail) == 2
 
 
+async def test_the_text_of_a_stream_comes_alone(make: Make, endpoint: SimulatedEndpoint) -> None:
+    wrapper = make("good")
+    assert "".join(wrapper.stream("hello").text()) == "answer to hello"
+    pieces = [piece async for piece in wrapper.astream("hello").text()]
+    assert "".join(pieces) == "answer to hello"
+    for _ in make("slow").stream("x").text():
+        break
+    wait_until(lambda: endpoint.closed_early("sk-secret-slow") == 1)
+    async for _ in make("slow").astream("x").text():
+        break
+    wait_until(lambda: endpoint.closed_early("sk-secret-slow") == 2)
+
+
+async def test_a_call_that_is_never_awaited_asks_nobody(
+    make: Make, endpoint: SimulatedEndpoint
+) -> None:
+    make("good").acall("x").close()
+    task = asyncio.ensure_future(make("good").acall("kept"))
+    del task
+    gc.collect()
+    while endpoint.hits("sk-secret-good") == 0:
+        await asyncio.sleep(0.005)
+    assert endpoint.hits("sk-secret-good") == 1
+
+
 async def test_a_broken_stream_raises_with_the_partial_text(make: Make) -> None:
     for read in (list, None):
         pieces = []
@@ -109,7 +134,7 @@ async def test_cancelling_ends_the_call_upstream(make: Make, endpoint: Simulated
     with pytest.raises(asyncio.CancelledError):
         await call
     wait_until(lambda: endpoint.in_flight() == 0)
-    assert wrapper.pool.list()[0]["in_flight"] == 0
+    wait_until(lambda: wrapper.pool.list()[0]["in_flight"] == 0)
 
 
 async def test_a_timeout_of_asyncio_ends_the_call(make: Make, endpoint: SimulatedEndpoint) -> None:
@@ -129,12 +154,13 @@ def test_a_closed_loop_is_left_alone(
         return asyncio.ensure_future(pending)
 
     task = loop.run_until_complete(start())
-    loop.run_until_complete(asyncio.sleep(0.05))
+    while endpoint.in_flight() == 0:
+        loop.run_until_complete(asyncio.sleep(0.005))
     # The loop closes under a call in flight, whose result comes afterwards.
     task.cancel = lambda *_: False  # type: ignore[method-assign, assignment]
     loop.close()
     wait_until(lambda: endpoint.in_flight() == 0)
-    assert wrapper.pool.list()[0]["in_flight"] == 0
+    wait_until(lambda: wrapper.pool.list()[0]["in_flight"] == 0)
     del task
     assert "Event loop is closed" not in capfd.readouterr().err
 

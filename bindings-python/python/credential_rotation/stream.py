@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -28,8 +29,17 @@ class AnswerStream:
         trail: list[Attempt] = self._core.trail
         return trail
 
+    def text(self) -> Iterator[str]:
+        """Give the pieces of text alone. Leaving the loop over it stops the work upstream."""
+        try:
+            for chunk in self:
+                if chunk["type"] == "text":
+                    yield chunk["text"]
+        finally:
+            self.close()
+
     def close(self) -> None:
-        """Stop the work upstream."""
+        """Stop the work upstream; whoever waits for a piece is told that it is the end."""
         self._core.close()
 
     def __iter__(self) -> AnswerStream:
@@ -66,8 +76,12 @@ class AsyncAnswerStream:
         trail: list[Attempt] = self._core.trail
         return trail
 
+    def text(self) -> AsyncIterator[str]:
+        """Give the pieces of text alone. Leaving the loop over it stops the work upstream."""
+        return _AsyncText(self)
+
     async def aclose(self) -> None:
-        """Stop the work upstream."""
+        """Stop the work upstream; whoever waits for a piece is told that it is the end."""
         self._core.close()
 
     def __aiter__(self) -> AsyncAnswerStream:
@@ -94,3 +108,16 @@ class AsyncAnswerStream:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+class _AsyncText(AsyncIterator[str]):
+    """Not a generator: those are ended by their loop, some time after they are let go."""
+
+    def __init__(self, answer: AsyncAnswerStream) -> None:
+        self._answer = answer
+
+    async def __anext__(self) -> str:
+        while (chunk := await self._answer.__anext__())["type"] != "text":
+            pass
+        text: str = chunk["text"]
+        return text

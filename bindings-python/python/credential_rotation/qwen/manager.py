@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from enum import Enum
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from credential_rotation import _native
 from credential_rotation.errors import CredentialFileUnreadableError, LockTimeoutError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = [
     "AccountManager",
@@ -121,6 +123,8 @@ class AccountManager:
     def __init__(
         self, qwen_dir: str | os.PathLike[str] | None = None, total_accounts: int | None = 5
     ) -> None:
+        from pathlib import Path  # late: a third of what importing this package costs
+
         folder = None if qwen_dir is None else os.fspath(qwen_dir)
         self._core = _native.AccountsFolder(folder, total_accounts)
         paths = {name: Path(path) for name, path in self._core.paths().items()}
