@@ -150,12 +150,25 @@ def test_a_fault_of_its_code_is_told_and_costs_no_credential() -> None:
     assert {row["state"] for row in wrapper.pool.list()} == {"ready"}
 
 
-def test_its_own_classifier_decides() -> None:
+async def test_its_own_classifier_decides() -> None:
     class Own(Plain):
         def classify(self, error: BaseException) -> str:
             return "quota_exhausted"
 
-    assert Wrapper(provider=Own(), credentials=KEYS).call("x").trail[0].fault is not None
+    class Broken(Plain):
+        def classify(self, error: BaseException) -> str:
+            raise ZeroDivisionError
+
+    class Later(Broken):
+        async def send(self, request: dict[str, Any], credential: Credential) -> str:  # type: ignore[override]
+            return super().send(request, credential)
+
+    fault = Wrapper(provider=Own(), credentials=KEYS).call("x").trail[0].fault
+    assert fault is not None
+    assert fault.reason == "quota_exhausted"
+    for provider in (Broken(), Later()):
+        outcome = await Wrapper(provider=provider, credentials=KEYS).acall("x")
+        assert "ZeroDivisionError" in str(outcome.error)
 
 
 def test_many_threads_may_ask_at_once() -> None:

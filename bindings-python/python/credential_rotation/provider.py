@@ -95,10 +95,11 @@ class Adapter:
         return self._provider.send(told["request"], credential)
 
     def _fail(self, question: _native.Question, error: BaseException) -> None:
-        report = report_of(error, self._classify)
-        if report is None:
-            report = report_of(error, None)
-        question.answer(False, report or "{}")
+        try:
+            report = report_of(error, self._classify)
+        except Exception as broken:  # noqa: BLE001 - a classifier's bug is told like any other
+            error, report = broken, None
+        question.answer(False, report or report_of(error, None) or "{}")
 
 
 def _wait(question: _native.Question, answer: Awaitable[Any]) -> Any:
