@@ -7,7 +7,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from credential_rotation import _native
-from credential_rotation.errors import CredentialFileUnreadableError, LockTimeoutError
+from credential_rotation.errors import (
+    CredentialFileUnreadableError,
+    InvalidAccountIndexError,
+    LockTimeoutError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,9 +152,13 @@ class AccountManager:
         self, index: int, reason: SwitchReason | str = SwitchReason.MANUAL
     ) -> RotationState:
         """Make an account the active one; numbers begin with 1."""
-        if index < 0:
-            index = 0
-        return RotationState.from_dict(self._core.switch_to(index, SwitchReason(reason).value))
+        try:
+            state = self._core.switch_to(max(index, 0), SwitchReason(reason).value)
+        except InvalidAccountIndexError as error:
+            # Callers of 0.1 look for "Invalid account index", with this capital.
+            words = str(error)
+            raise InvalidAccountIndexError(words[:1].upper() + words[1:], error.details) from None
+        return RotationState.from_dict(state)
 
     def switch_next(self, reason: SwitchReason | str = SwitchReason.MANUAL) -> tuple[bool, int]:
         """Make the next account the active one; ``(False, 1)`` when it wraps around."""
