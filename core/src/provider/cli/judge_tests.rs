@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::super::Usage;
 use super::*;
 use FaultReason::*;
 
@@ -102,6 +103,10 @@ fn qwen_faults_are_told_whatever_code_and_format_say() {
             EmptyResponse,
         ),
         ("Could not parse message into JSON", MalformedResponse),
+        (
+            "Expected property name or '}' in JSON at position 1",
+            MalformedResponse,
+        ),
         ("something new", Crashed),
     ];
     for (words, reason) in in_result {
@@ -159,6 +164,74 @@ fn qwen_faults_are_told_whatever_code_and_format_say() {
             judged(&CliProfile::qwen(), 1, "", stderr),
             Err(reason),
             "{stderr}"
+        );
+    }
+}
+
+/// What qwen 0.15.10 prints of streams that break: no request counts as failed.
+fn broken_stream(result: &str, requests: u64) -> String {
+    json!([
+        {"type": "system", "subtype": "init", "model": "m"},
+        {"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": result,
+         "stats": {"models": {"m": {"api": {"totalRequests": requests, "totalErrors": 0}}}}}
+    ])
+    .to_string()
+}
+
+#[test]
+fn a_stream_that_broke_each_time_is_no_answer_although_no_request_counts_as_failed() {
+    let rows = [
+        (
+            "partialpartialpartial[API Error: Model stream ended without a finish reason.]",
+            Truncated,
+        ),
+        (
+            "[API Error: Model stream ended with empty response text.]",
+            EmptyResponse,
+        ),
+    ];
+    for (result, reason) in rows {
+        let profile = CliProfile::qwen();
+        assert_eq!(
+            judged(&profile, 0, &broken_stream(result, 3), ""),
+            Err(reason)
+        );
+        // In one request the same words are the model's own.
+        assert_eq!(
+            judged(&profile, 0, &broken_stream(result, 1), ""),
+            Ok(result.to_owned())
+        );
+    }
+}
+
+#[test]
+fn the_advice_after_a_throttle_is_neither_an_answer_nor_a_quota() {
+    let advice = "Possible quota limitations in place or slow response times detected. Please wait and try again later.";
+    let said = format!("partial answ[API Error: 429 slow down]\n{advice}");
+    let profile = CliProfile::qwen();
+    assert_eq!(judged(&profile, 0, &qwen(&said, 1), ""), Err(RateLimited));
+    assert_eq!(judged(&profile, 1, "", &said), Err(RateLimited));
+    assert_eq!(judged(&profile, 0, &qwen(&said, 0), ""), Ok(said.clone()));
+    let traced = format!("{said}\n    at quotaOf (file:///cli.js:1:1)\n");
+    let ended = Ended {
+        code: Some(1),
+        stdout: b"",
+        stderr: &traced,
+    };
+    let fault = judge(&profile, ended, NOW).unwrap_err();
+    assert_eq!(
+        (fault.reason, fault.message.as_str()),
+        (RateLimited, "429 slow down")
+    );
+}
+
+#[test]
+fn half_a_list_of_events_is_no_answer() {
+    for half in ["[{\"type\":\"system\"", "{\"type\":\"resu", "[\n  {\n"] {
+        assert_eq!(
+            judged(&CliProfile::qwen(), 0, half, ""),
+            Err(MalformedResponse),
+            "{half}"
         );
     }
 }
@@ -226,6 +299,14 @@ fn the_other_programs_are_told_by_their_own_formats() {
         (&gemini, 53, String::new(), "too many turns", Err(BadRequest)),
         (&codex, 0, "{\"type\":\"item.completed\",\"item\":{\"type\":\"agent_message\",\"text\":\"hi\"}}\n{\"type\":\"turn.completed\",\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}".into(), "", Ok("hi".into())),
         (&codex, 1, "{\"type\":\"turn.failed\",\"error\":{\"message\":\"Quota exceeded. Check your plan\"}}".into(), "", Err(QuotaExhausted)),
+        (&gemini, 1, json!({"error": {"type": "Error", "message": "no such key", "code": 401}}).to_string(), "", Err(Unauthorized)),
+        (&gemini, 1, json!({"error": {"type": "Error", "message": "busy", "code": 503}}).to_string(), "", Err(Overloaded)),
+        (&gemini, 0, format!("Loaded cached credentials.\n{}", json!({"response": "hi"})), "", Ok("hi".into())),
+        (&codex, 1, "{\"type\":\"error\",\"message\":\"You've hit your usage limit\"}".into(), "", Err(QuotaExhausted)),
+        (&codex, 0, "{\"type\":\"error\",\"message\":\"Reconnecting... 1/5\"}\n{\"type\":\"item.completed\",\"item\":{\"type\":\"agent_message\",\"text\":\"hi\"}}\n{\"type\":\"turn.completed\"}".into(), "", Ok("hi".into())),
+        (&claude, 1, json!({"type": "result", "subtype": "success", "is_error": true, "result": "API Error: 529 {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}"}).to_string(), "", Err(Overloaded)),
+        (&claude, 1, json!({"type": "result", "subtype": "success", "is_error": true, "result": "API Error: Connection error."}).to_string(), "", Err(Connect)),
+        (&claude, 0, json!({"type": "result", "subtype": "success", "is_error": false, "result": "API Error: 529 means overloaded"}).to_string(), "", Ok("API Error: 529 means overloaded".into())),
         (&codex, 1, "{\"type\":\"turn.failed\",\"error\":{\"message\":\"You've hit your usage limit\"}}".into(), "", Err(QuotaExhausted)),
         (&claude, 0, json!({"type": "result", "subtype": "success", "is_error": false, "result": "hi"}).to_string(), "", Ok("hi".into())),
         (&claude, 1, json!({"type": "result", "subtype": "success", "is_error": true, "result": "You've hit your session limit · resets 3pm"}).to_string(), "", Err(QuotaExhausted)),
@@ -242,17 +323,60 @@ fn the_other_programs_are_told_by_their_own_formats() {
 }
 
 #[test]
-fn a_reset_time_in_the_message_is_kept() {
-    let stdout = json!({"type": "result", "subtype": "success", "is_error": true,
-        "result": "Claude AI usage limit reached|1060"})
-    .to_string();
+fn gemini_counts_its_tokens_by_model() {
+    let counted = |prompt, candidates, cached| json!({"tokens": {"prompt": prompt, "candidates": candidates, "cached": cached}});
+    let stdout = json!({"response": "hi", "stats": {"models": {"a": counted(5, 2, 1), "b": counted(1, 1, 0)}}});
+    let stdout = stdout.to_string();
     let ended = Ended {
-        code: Some(1),
+        code: Some(0),
         stdout: stdout.as_bytes(),
         stderr: "",
     };
-    let fault = judge(&CliProfile::claude(), ended, NOW).unwrap_err();
-    assert_eq!(fault.retry_after, Some(std::time::Duration::from_secs(60)));
+    let response = judge(&CliProfile::gemini(), ended, NOW).unwrap();
+    assert_eq!(
+        response.usage,
+        Some(Usage {
+            input_tokens: 6,
+            output_tokens: 3,
+            cached_tokens: 1
+        })
+    );
+}
+
+#[test]
+fn a_reset_time_in_the_message_is_kept() {
+    let told = |words: &str| {
+        let claude =
+            json!({"type": "result", "subtype": "success", "is_error": true, "result": words});
+        let gemini = json!({"error": {"message": words}});
+        let judged = |profile, stdout: String| {
+            let ended = Ended {
+                code: Some(1),
+                stdout: stdout.as_bytes(),
+                stderr: "",
+            };
+            judge(&profile, ended, NOW).unwrap_err()
+        };
+        [
+            judged(CliProfile::claude(), claude.to_string()),
+            judged(CliProfile::gemini(), gemini.to_string()),
+        ]
+    };
+    let [claude, _] = told("Claude AI usage limit reached|1060");
+    let seconds = |count| Some(std::time::Duration::from_secs(count));
+    assert_eq!(
+        (claude.reason, claude.retry_after),
+        (QuotaExhausted, seconds(60))
+    );
+    let words = "You have exhausted your capacity on this model. Your quota will reset after ";
+    for (wait, expected) in [("2h3m1s.", seconds(7381)), ("a while.", None), ("", None)] {
+        let [_, gemini] = told(&format!("{words}{wait}"));
+        assert_eq!(
+            (gemini.reason, gemini.retry_after),
+            (QuotaExhausted, expected),
+            "{wait}"
+        );
+    }
 }
 
 proptest::proptest! {

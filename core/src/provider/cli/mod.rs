@@ -8,6 +8,7 @@ mod judge;
 mod process;
 mod profile;
 mod prompt;
+mod reading;
 mod relay;
 
 use std::path::{Path, PathBuf};

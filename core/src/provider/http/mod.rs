@@ -23,4 +23,5 @@ pub(crate) use client::HttpClient;
 pub(crate) use endpoint::{Endpoint, json, secret_header};
 pub(crate) use exchange::{fault_inside, is_event_stream, malformed, within};
 pub(crate) use live::{Live, Progress, Reader};
+pub(crate) use retry_after::span;
 pub(crate) use sse::Event;

@@ -39,7 +39,7 @@ pub(super) fn reset(headers: &BTreeMap<String, String>, now: EpochMillis) -> Opt
 }
 
 /// A span as `1s`, `6m0s`, `1h2m3.5s`, `120ms`.
-pub(super) fn span(text: &str) -> Option<Duration> {
+pub(crate) fn span(text: &str) -> Option<Duration> {
     let mut total = 0.0;
     let mut rest = text.trim();
     if rest.is_empty() {
