@@ -119,6 +119,48 @@ async fn of_three_keys_the_third_answers_and_the_trail_says_why() {
     assert!(!format!("{outcome:?}").contains("sk-secret"));
 }
 
+/// The program ignores `NO_PROXY`: behind a proxy it would look there for the relay.
+/// In a process of its own, as the environment is read there.
+#[tokio::test]
+async fn a_proxy_of_the_environment_does_not_come_between_the_program_and_the_relay() {
+    if qwen().is_none() {
+        return;
+    }
+    let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "of_three_keys_the_third_answers_and_the_trail_says_why",
+        ])
+        .envs(
+            ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"]
+                .map(|name| (name, "http://127.0.0.1:9")),
+        )
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{told}");
+    assert!(told.contains("1 passed"), "{told}");
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_a_fault_and_never_half_an_answer() {
+    let Some(program) = qwen() else { return };
+    let _turn = TURN.lock().await;
+    for (fault, reason) in [
+        (r#""fault": "truncated", "after": 1"#, "truncated"),
+        (r#""fault": "empty""#, "empty_response"),
+        (r#""fault": "html""#, "truncated"),
+        (r#""fault": "error_event", "after": 1"#, "crashed"),
+    ] {
+        let endpoint = endpoint(&format!(r#"{{"default": [{{{fault}}}]}}"#)).await;
+        let limit = Duration::from_secs(60);
+        let wrapper = wrapper(program.clone(), &endpoint.openai_url(), &["a"], limit);
+        let told = wrapper_with_one_attempt(&wrapper, limit).await;
+        assert_eq!(told, reason, "{fault}");
+    }
+}
+
 #[tokio::test]
 async fn concurrent_calls_over_four_accounts_never_mix_them() {
     let Some(program) = qwen() else { return };
@@ -189,7 +231,7 @@ async fn a_timeout_leaves_no_process_behind() {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let outcome = wrapper_with_one_attempt(&wrapper).await;
+    let outcome = wrapper_with_one_attempt(&wrapper, Duration::from_secs(3)).await;
     assert_eq!(outcome, "timeout");
     let give_up = Instant::now() + Duration::from_secs(10);
     while endpoint.in_flight() > 0 {
@@ -201,7 +243,7 @@ async fn a_timeout_leaves_no_process_behind() {
     }
 }
 
-async fn wrapper_with_one_attempt(wrapper: &Wrapper) -> String {
+async fn wrapper_with_one_attempt(wrapper: &Wrapper, limit: Duration) -> String {
     use credential_rotation::wrapper::Ask;
     let mut rotation = wrapper.rotation(Ask::default()).unwrap();
     let turn = rotation.next().await.unwrap();
@@ -211,7 +253,7 @@ async fn wrapper_with_one_attempt(wrapper: &Wrapper) -> String {
         ..credential_rotation::provider::Request::prompt("hello")
     };
     let patience = Patience {
-        attempt: Duration::from_secs(3),
+        attempt: limit,
         ..turn.patience
     };
     let fault = provider

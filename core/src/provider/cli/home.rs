@@ -5,8 +5,8 @@
 //! only one to, and its token goes back to the account that the run began with.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -101,7 +101,9 @@ impl Home {
                 private_folder(folder)?;
             }
             if let Some(content) = content {
-                fs::write(file, content)?;
+                let mut options = fs::OpenOptions::new();
+                options.write(true).create(true).truncate(true).mode(0o600);
+                options.open(file)?.write_all(content.as_bytes())?;
             }
         }
         Ok(Self {

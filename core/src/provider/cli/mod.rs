@@ -25,10 +25,10 @@ use self::home::Home;
 use self::judge::Ended;
 use self::process::{Finished, Run};
 use self::relay::Relay;
-use super::http::{HttpClient, parse_base_url};
+use super::http::{ErrorFacts, HttpClient, parse_base_url};
 use super::{Fault, FaultReason, Patience, Provider, Request, Response};
 use crate::clock::{Clock, SystemClock};
-use crate::credential::Credential;
+use crate::credential::{Credential, Secret};
 use crate::error::Error;
 
 /// The longest prompt that programs read from stdin, in bytes: qwen cuts there.
@@ -51,6 +51,18 @@ impl CliProvider {
     pub fn new(profile: CliProfile) -> Result<Self, Error> {
         let program = PathBuf::from(&profile.program);
         Self::with_program(profile, program)
+    }
+
+    /// The provider of one of the [`PROFILES`], its program found on PATH.
+    ///
+    /// # Errors
+    /// [`Error::UnknownProvider`], [`Error::CliNotFound`].
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        let profile = CliProfile::named(name).ok_or_else(|| Error::UnknownProvider {
+            name: name.to_owned(),
+            known: PROFILES.join(", "),
+        })?;
+        Self::new(profile)
     }
 
     /// Takes this program, by path or by a name on PATH.
@@ -116,6 +128,7 @@ impl CliProvider {
     fn plan(
         &self,
         request: &Request,
+        stdin: String,
         credential: &Credential,
         home: &Home,
         relay: Option<&Relay>,
@@ -149,6 +162,8 @@ impl CliProvider {
                 env.push((name.clone(), model.to_owned()));
             }
         }
+        // Behind the others: some programs have a verb among them, and options of it.
+        args.extend_from_slice(&profile.args);
         if let Some(model) = model {
             args.extend(
                 profile
@@ -157,17 +172,38 @@ impl CliProvider {
                     .map(|arg| arg.replace("{model}", model)),
             );
         }
-        args.extend_from_slice(&profile.args);
         Run {
             program: self.program.clone(),
             args,
             env,
+            direct: relay.is_some(),
             folder: home.work.clone(),
-            stdin: prompt::render(request),
+            stdin,
         }
     }
 
-    fn judge(&self, finished: &Finished) -> Result<Response, Fault> {
+    /// A fault's texts are cut, and half a key at the cut would not be found
+    /// afterwards: so what a fault is told from goes without the secret before.
+    fn judge(&self, mut finished: Finished, secret: &Secret) -> Result<Response, Fault> {
+        let fault = match self.read(&finished) {
+            Ok(response) => return Ok(response),
+            Err(fault) => fault,
+        };
+        let Ok(stdout) = String::from_utf8(std::mem::take(&mut finished.stdout)) else {
+            return Err(fault);
+        };
+        let said = ErrorFacts {
+            body: Some(stdout),
+            message: Some(std::mem::take(&mut finished.stderr)),
+            ..ErrorFacts::default()
+        }
+        .without(secret);
+        finished.stdout = said.body.unwrap_or_default().into_bytes();
+        finished.stderr = said.message.unwrap_or_default();
+        Err(self.read(&finished).err().unwrap_or(fault))
+    }
+
+    fn read(&self, finished: &Finished) -> Result<Response, Fault> {
         let (profile, now) = (&*self.profile, SystemClock.now());
         if finished.overflowed {
             let limit = process::STDOUT_LIMIT;
@@ -202,16 +238,26 @@ impl Provider for CliProvider {
         credential: &Credential,
         patience: Patience,
     ) -> Result<Response, Fault> {
-        if request.text_bytes() > STDIN_LIMIT {
+        let too_large = || {
             let words = format!(
                 "`{}` reads at most {STDIN_LIMIT} bytes",
                 self.profile.program
             );
-            return Err(Fault::new(FaultReason::TooLarge, words));
+            Fault::new(FaultReason::TooLarge, words)
+        };
+        // Before it is written out, and after: that adds who said what.
+        if request.text_bytes() > STDIN_LIMIT {
+            return Err(too_large());
         }
+        let stdin = prompt::render(request);
+        if stdin.len() > STDIN_LIMIT {
+            return Err(too_large());
+        }
+        // An account has another secret once its token is refreshed.
+        let secret = credential.secret();
         let home = self.home(credential).await?;
         let relay = self.relay(credential).await?;
-        let run = self.plan(request, credential, &home, relay.as_ref());
+        let run = self.plan(request, stdin, credential, &home, relay.as_ref());
         let profile = Arc::clone(&self.profile);
         let running = process::run(run, move |line| profile.is_hopeless(line), Box::new(home));
         let refused = async {
@@ -225,7 +271,7 @@ impl Provider for CliProvider {
             biased;
             fault = refused => Err(fault),
             finished = running => match finished {
-                Ok(finished) => self.judge(&finished),
+                Ok(finished) => self.judge(finished, &secret),
                 Err(problem) => Err(crashed(format!("cannot run {}: {problem}", self.program.display()))),
             },
             () = tokio::time::sleep(limit) => Err(Fault::new(
@@ -242,7 +288,7 @@ impl Provider for CliProvider {
             let account = Arc::clone(account);
             let _ = tokio::task::spawn_blocking(move || account.reread()).await;
         }
-        result.map_err(|fault| fault.without(&credential.secret()))
+        result.map_err(|fault| fault.without(&secret).without(&credential.secret()))
     }
 }
 

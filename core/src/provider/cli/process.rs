@@ -21,25 +21,32 @@ const STDERR_KEPT: usize = 64 * 1024;
 /// From TERM to KILL.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// From KILL until the group must be gone: the kernel's part, and init's.
+const DYING: Duration = Duration::from_millis(500);
+
 /// How long pipes that a left-over child keeps open are read after the end.
 const LINGER: Duration = Duration::from_millis(300);
 
 /// What a child inherits of the environment: enough to find programs and the network.
-const INHERITED: [&str; 14] = [
+const INHERITED: [&str; 8] = [
     "PATH",
     "LANG",
     "LC_ALL",
     "TZ",
     "TERM",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+];
+
+/// What it inherits too when it reaches the network by itself.
+const PROXIES: [&str; 6] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
     "http_proxy",
     "https_proxy",
     "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "NODE_EXTRA_CA_CERTS",
 ];
 
 /// A run to make.
@@ -47,6 +54,9 @@ pub(super) struct Run {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
+    /// Whether it calls loopback alone. Some programs would look for that behind the
+    /// proxy, whatever `NO_PROXY` says.
+    pub(super) direct: bool,
     pub(super) folder: PathBuf,
     pub(super) stdin: String,
 }
@@ -70,10 +80,10 @@ pub(super) async fn run(
     kept: Box<dyn Send>,
 ) -> io::Result<Finished> {
     let mut child = spawn(&run)?;
-    let group = Group::of(&child, kept);
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let mut group = Group::of(child, kept);
     let captured = Captured::default();
     let enough = Notify::new();
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
     let feed = async {
         if let Some(mut stdin) = stdin {
@@ -98,7 +108,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             () = enough.notified() => break None,
-            status = child.wait() => break Some(status?),
+            status = group.leader_ends() => break Some(status?),
             _ = &mut pipes, if !piped => piped = true,
         }
     };
@@ -127,8 +137,10 @@ fn is_program(file: &Path) -> bool {
 }
 
 fn spawn(run: &Run) -> io::Result<Child> {
+    let proxies = PROXIES.iter().filter(|_| !run.direct);
     let inherited = INHERITED
         .iter()
+        .chain(proxies)
         .filter_map(|name| Some((*name, std::env::var_os(name)?)));
     Command::new(&run.program)
         .args(&run.args)
@@ -144,18 +156,27 @@ fn spawn(run: &Run) -> io::Result<Child> {
         .spawn()
 }
 
-/// The group of a child. Dropping it ends whoever is left in it.
+/// The group of a child. Dropping it ends whoever is left in it, and reaps the child.
 struct Group {
     leader: Option<Pid>,
+    child: Option<Child>,
     kept: Option<Box<dyn Send>>,
 }
 
 impl Group {
-    fn of(child: &Child, kept: Box<dyn Send>) -> Self {
+    fn of(child: Child, kept: Box<dyn Send>) -> Self {
         let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Self {
             leader,
+            child: Some(child),
             kept: Some(kept),
+        }
+    }
+
+    async fn leader_ends(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.child {
+            Some(child) => child.wait().await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -163,7 +184,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let Some(leader) = self.leader else { return };
-        let kept = self.kept.take();
+        let (child, kept) = (self.child.take(), self.kept.take());
         if kill_process_group(leader, Signal::TERM).is_err() {
             return;
         }
@@ -172,7 +193,7 @@ impl Drop for Group {
         let ending = std::thread::Builder::new()
             .name("end-process-group".to_owned())
             .spawn(move || {
-                end(leader);
+                end(leader, child);
                 drop(kept);
                 ended();
             });
@@ -200,17 +221,28 @@ fn ended() {
 #[cfg(feature = "cli")]
 pub(crate) fn wait_for_groups() {
     let mut ending = ENDING.lock();
-    let latest = std::time::Instant::now() + 2 * GRACE;
+    let latest = std::time::Instant::now() + GRACE + 2 * DYING;
     while *ending > 0 && !ALL_ENDED.wait_until(&mut ending, latest).timed_out() {}
 }
 
-fn end(leader: Pid) {
+fn end(leader: Pid, mut child: Option<Child>) {
+    if !is_gone_within(GRACE, leader, &mut child) {
+        let _ = kill_process_group(leader, Signal::KILL);
+        is_gone_within(DYING, leader, &mut child);
+    }
+}
+
+// The child is reaped here: of a runtime that has ended, nobody else would.
+fn is_gone_within(limit: Duration, leader: Pid, child: &mut Option<Child>) -> bool {
     const LOOK: Duration = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
-    while test_kill_process_group(leader).is_ok() {
-        if waited >= GRACE {
-            let _ = kill_process_group(leader, Signal::KILL);
-            return;
+    loop {
+        let _ = child.as_mut().map(Child::try_wait);
+        if test_kill_process_group(leader).is_err() {
+            return true;
+        }
+        if waited >= limit {
+            return false;
         }
         std::thread::sleep(LOOK);
         waited += LOOK;

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{
+    BodyExt, Full, LengthLimitError, Limited, StreamBody, combinators::UnsyncBoxBody,
+};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName};
 use hyper::service::service_fn;
@@ -180,7 +182,17 @@ impl Shared {
         let body = Limited::new(body, REQUEST_LIMIT)
             .collect()
             .await
-            .map_err(|e| Fault::new(FaultReason::TooLarge, format!("the program's request: {e}")))?
+            .map_err(|problem| {
+                let words = format!("the program's request: {problem}");
+                let over = problem.is::<LengthLimitError>();
+                // Else the program hung up on us.
+                let reason = if over {
+                    FaultReason::TooLarge
+                } else {
+                    FaultReason::Crashed
+                };
+                Fault::new(reason, words)
+            })?
             .to_bytes();
         let mut url = self.base.clone();
         url.set_path(head.uri.path());
