@@ -37,7 +37,7 @@ pub(super) fn judge(
             ),
         ));
     };
-    let reading = read(profile.output, stdout);
+    let reading = read(profile, stdout);
     if let Some(error) = &reading.error {
         let known = profile.meaning(error).is_some();
         let by_status = reading.status.filter(|_| !known);

@@ -97,6 +97,7 @@ fn qwen_faults_are_told_whatever_code_and_format_say() {
         ("500 oops", ServerError),
         ("503 busy", Overloaded),
         ("Connection error. (cause: fetch failed)", Connect),
+        ("Network error during token refresh: fetch failed", Connect),
         ("Model stream ended without a finish reason.", Truncated),
         (
             "Model stream ended with empty response text.",
@@ -222,6 +223,37 @@ fn the_advice_after_a_throttle_is_neither_an_answer_nor_a_quota() {
     assert_eq!(
         (fault.reason, fault.message.as_str()),
         (RateLimited, "429 slow down")
+    );
+}
+
+#[test]
+fn a_bare_quota_message_in_place_of_the_answer_is_no_answer() {
+    // qwen 0.12.0, as it is: code 0, `is_error: false`, nothing on stderr.
+    let quota = "Qwen OAuth quota exceeded: Your free daily quota has been reached.\n\nTo continue using Qwen Code without waiting, upgrade to the Alibaba Cloud Coding Plan:\n  China:       https://help.aliyun.com/zh/model-studio/coding-plan";
+    let ended = "Qwen OAuth free tier has been discontinued as of 2026-04-15. Run /auth";
+    let profile = CliProfile::qwen();
+    for (message, reason) in [(quota, QuotaExhausted), (ended, Discontinued)] {
+        assert_eq!(
+            judged(&profile, 0, &qwen(message, 1), ""),
+            Err(reason),
+            "{message}"
+        );
+        let partial = format!("partial answ{message}");
+        assert_eq!(judged(&profile, 0, &qwen(&partial, 1), ""), Err(reason));
+        assert_eq!(judged(&profile, 0, message, ""), Err(reason), "text mode");
+        // With no failed request, the words are the model's own.
+        assert_eq!(
+            judged(&profile, 0, &qwen(message, 0), ""),
+            Ok(message.to_owned())
+        );
+    }
+    let about = "It says \"Qwen OAuth quota exceeded: …\" then";
+    assert_eq!(judged(&profile, 0, about, ""), Ok(about.to_owned()));
+    let old = "[API Error: Qwen API quota exceeded: Your Qwen API quota has been exhausted. Please wait for your quota to reset.]";
+    assert_eq!(
+        judged(&profile, 0, &qwen(old, 1), ""),
+        Err(QuotaExhausted),
+        "0.5.2"
     );
 }
 

@@ -37,6 +37,10 @@ pub struct CliProfile {
     /// What its messages mean: lower-case parts of an error, the first that fits counts.
     /// Never looked for in an answer.
     pub meanings: Vec<(String, FaultReason)>,
+    /// How an error begins that stands bare in place of an answer. One is only believed
+    /// where the program counts a failed request, or counts nothing and says no more.
+    #[serde(default)]
+    pub bare_errors: Vec<String>,
     /// What on stderr, as it comes, ends the wait: lower-case parts of a line.
     #[serde(default)]
     pub hopeless: Vec<String>,
@@ -167,6 +171,11 @@ impl CliProfile {
                 ),
                 ("no input provided via stdin", FaultReason::BadRequest),
             ]),
+            bare_errors: texts(&[
+                "Qwen OAuth quota exceeded:",
+                "Qwen OAuth free tier has been discontinued",
+                "Qwen OAuth free tier was discontinued",
+            ]),
             hopeless: texts(&[
                 "quota exceeded:",
                 "allocated quota exceeded",
@@ -211,6 +220,7 @@ impl CliProfile {
                 ("api key not valid", FaultReason::Unauthorized),
                 ("please set an auth method", FaultReason::LoginRequired),
             ]),
+            bare_errors: Vec::new(),
             hopeless: texts(&[
                 "you have exhausted your daily quota",
                 "your quota will reset after",
@@ -252,6 +262,7 @@ impl CliProfile {
                 ("you've hit your usage limit", FaultReason::QuotaExhausted),
                 ("not logged in", FaultReason::LoginRequired),
             ]),
+            bare_errors: Vec::new(),
             hopeless: Vec::new(),
             exit_codes: Vec::new(),
         }
@@ -288,6 +299,7 @@ impl CliProfile {
                 ("invalid api key", FaultReason::Unauthorized),
                 ("please run /login", FaultReason::LoginRequired),
             ]),
+            bare_errors: Vec::new(),
             hopeless: Vec::new(),
             exit_codes: Vec::new(),
         }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::super::Usage;
-use super::profile::OutputFormat;
+use super::profile::{CliProfile, OutputFormat};
 
 /// What qwen writes around an endpoint's error, in place of or after an answer.
 pub(super) const API_ERROR: &str = "[API Error: ";
@@ -31,9 +31,9 @@ pub(super) struct Reading {
 }
 
 /// Reads what was printed on stdout.
-pub(super) fn read(format: OutputFormat, stdout: &str) -> Reading {
-    match format {
-        OutputFormat::ResultEvent => read_result_event(stdout),
+pub(super) fn read(profile: &CliProfile, stdout: &str) -> Reading {
+    match profile.output {
+        OutputFormat::ResultEvent => read_result_event(stdout, &profile.bare_errors),
         OutputFormat::ResponseObject => read_response_object(stdout),
         OutputFormat::TurnLines => read_turn_lines(stdout),
         OutputFormat::Text => Reading {
@@ -43,14 +43,14 @@ pub(super) fn read(format: OutputFormat, stdout: &str) -> Reading {
     }
 }
 
-fn read_result_event(stdout: &str) -> Reading {
+fn read_result_event(stdout: &str, bare: &[String]) -> Reading {
     let events = events(stdout);
     let Some(result) = events.iter().rev().find(|event| event["type"] == "result") else {
         // Older versions print the text; half a list of events is none.
         let broken = stdout.trim_start().starts_with(['[', '{']);
         let plain = !broken && events.is_empty() && !stdout.trim().is_empty();
         return if plain {
-            plain_text(stdout)
+            plain_text(stdout, bare)
         } else {
             Reading {
                 broken: broken && events.is_empty(),
@@ -64,7 +64,7 @@ fn read_result_event(stdout: &str) -> Reading {
     let error = if failed {
         Some(told.unwrap_or(text).to_owned())
     } else {
-        api_error_in(text, requests_failed(result))
+        error_in(text, bare, requests_failed(result))
     };
     let model = events
         .iter()
@@ -78,19 +78,36 @@ fn read_result_event(stdout: &str) -> Reading {
     }
 }
 
-fn plain_text(stdout: &str) -> Reading {
+fn plain_text(stdout: &str, bare: &[String]) -> Reading {
     Reading {
         text: Some(stdout.to_owned()),
-        error: api_error_in(stdout.trim(), None),
+        error: error_in(stdout.trim(), bare, None),
         ..Reading::default()
     }
 }
 
 // The program's own count of requests tells an error from an answer about one.
-fn api_error_in(text: &str, failed: Option<bool>) -> Option<String> {
+fn error_in(text: &str, bare: &[String], failed: Option<bool>) -> Option<String> {
+    if failed == Some(false) {
+        return None;
+    }
+    wrapped_error(text)
+        .or_else(|| bare_error(text, bare, failed == Some(true)))
+        .map(str::to_owned)
+}
+
+fn wrapped_error(text: &str) -> Option<&str> {
     let error = text.get(text.rfind(API_ERROR)?..)?;
     let closes = error.trim_end().ends_with(']') || ADVICE.iter().any(|part| error.contains(part));
-    (closes && failed != Some(false)).then(|| error.to_owned())
+    closes.then_some(error)
+}
+
+// Behind a part of the answer only where a request is known to have failed.
+fn bare_error<'a>(text: &'a str, bare: &[String], anywhere: bool) -> Option<&'a str> {
+    bare.iter().find_map(|words| {
+        let at = text.rfind(words.as_str())?;
+        (at == 0 || anywhere).then(|| text.get(at..))?
+    })
 }
 
 // A stream that broke counts as no error, but it was asked for again: then there
