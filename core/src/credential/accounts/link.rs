@@ -98,8 +98,7 @@ pub(super) fn give_back(link: &Path, account: &Path, patience: Duration) -> Resu
         return Ok(());
     }
     let previous = private_file::beside(account, ".previous");
-    let newer =
-        held.is_none_or(|held| held.expiry_date.unwrap_or(0) <= found.expiry_date.unwrap_or(0));
+    let newer = held.is_none_or(|held| !held.outlives(&found));
     if newer {
         private_file::write(&previous, kept.as_bytes())?;
         private_file::write(account, text.as_bytes())

@@ -20,7 +20,7 @@ use url::Url;
 pub use endpoint::TokenEndpoint;
 
 use self::endpoint::Refusal;
-pub(super) use self::tokens::Tokens;
+pub(crate) use self::tokens::Tokens;
 use super::Secret;
 use super::private_file::{self, Lock};
 use crate::clock::{Clock, EpochMillis, SystemClock};
@@ -66,7 +66,8 @@ struct Flight {
 }
 
 impl OAuthAccount {
-    /// Reads a token file as the qwen CLI writes it.
+    /// Reads a token file as qwen, gemini, codex or claude writes it. Only qwen's are
+    /// refreshed here; of the others a newer token is taken over once it is in the file.
     ///
     /// # Errors
     /// [`Error::CredentialFileUnreadable`], [`Error::CredentialFileCorrupt`] or
@@ -133,7 +134,8 @@ impl OAuthAccount {
             tracing::warn!(%problem, "the token file cannot be used: going on with the token held");
             self.held.write().stamp = stamp(&self.file);
         }
-        self.expired(now.saturating_add(SKEW))
+        let own = self.held.read().tokens.refreshed_by().is_none();
+        own && self.expired(now.saturating_add(SKEW))
     }
 
     /// Replaces the access token `stale` by a newer one: from the file if another
@@ -210,6 +212,9 @@ impl OAuthAccount {
             let held = self.held.read();
             (held.tokens.clone(), held.condemned.clone())
         };
+        if let Some(program) = tokens.refreshed_by() {
+            return Err(self.program_wanted(program));
+        }
         if condemned.is_some() && condemned == tokens.refresh_token {
             return Err(self.login_wanted("refused before"));
         }
@@ -302,6 +307,16 @@ impl OAuthAccount {
                 "the refresh was interrupted",
             )),
         }
+    }
+
+    fn program_wanted(&self, program: &str) -> Fault {
+        let file = self.file.display();
+        Fault::new(
+            FaultReason::LoginRequired,
+            format!(
+                "the token in {file} was refused, and only `{program}` refreshes it: run `{program}` with that account, or log in again there"
+            ),
+        )
     }
 
     fn login_wanted(&self, said: &str) -> Fault {

@@ -367,3 +367,88 @@ fn a_file_without_a_token_is_corrupt_and_told_without_its_content() {
         assert!(!problem.contains("tok-secret-9"), "{problem}");
     }
 }
+
+/// The files of other programs, as those write them.
+fn foreign() -> [(&'static str, Value); 3] {
+    [
+        (
+            "gemini",
+            json!({"access_token": "tok-secret-a1", "refresh_token": "tok-secret-r1", "expiry_date": 1_000,
+                   "scope": "https://www.googleapis.com/auth/cloud-platform openid", "token_type": "Bearer"}),
+        ),
+        (
+            "codex",
+            json!({"OPENAI_API_KEY": null, "last_refresh": "1970-01-01T00:00:01Z",
+                   "tokens": {"id_token": "tok-secret-i", "access_token": "tok-secret-a1", "refresh_token": "tok-secret-r1", "account_id": "a"}}),
+        ),
+        (
+            "claude",
+            json!({"claudeAiOauth": {"accessToken": "tok-secret-a1", "refreshToken": "tok-secret-r1", "expiresAt": 1_000, "scopes": ["user:inference"]}}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_another_program_is_never_sent_to_the_endpoint() {
+    for (program, content) in foreign() {
+        let (simulated, endpoint) = endpoint().await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("oauth_creds_1.json");
+        private_file::write(&file, content.to_string().as_bytes()).unwrap();
+        let account = Arc::new(OAuthAccount::open_with(&file, endpoint).unwrap());
+        assert_eq!(account.secret().expose(), "tok-secret-a1");
+        assert_eq!(account.base_url(), None, "{program}");
+        assert!(!account.needs_refresh(2_000), "{program}");
+        let fault = account.refresh(&account.secret()).await.unwrap_err();
+        assert_eq!(fault.reason, FaultReason::LoginRequired);
+        assert!(fault.message.contains(program), "{}", fault.message);
+        assert_eq!(simulated.redemptions().granted, 0, "{program}");
+        assert_eq!(simulated.redemptions().refused, 0, "{program}");
+
+        // What the program has refreshed is adopted.
+        let newer = content
+            .to_string()
+            .replace("tok-secret-a1", "tok-secret-newer");
+        let newer = newer.replace("1000", "99999999999999");
+        private_file::write(&file, newer.as_bytes()).unwrap();
+        account
+            .refresh(&Secret::new("tok-secret-a1"))
+            .await
+            .unwrap();
+        assert_eq!(account.secret().expose(), "tok-secret-newer", "{program}");
+    }
+}
+
+#[test]
+fn of_two_files_of_one_program_the_later_is_known() {
+    for (program, content) in foreign() {
+        let text = content.to_string();
+        let later = text
+            .replace("1000", "2000")
+            .replace("00:00:01Z", "00:00:02Z");
+        let (one, two) = (
+            Tokens::parse(&text).unwrap(),
+            Tokens::parse(&later).unwrap(),
+        );
+        assert!(two.outlives(&one) && !one.outlives(&two), "{program}");
+    }
+}
+
+#[test]
+fn a_file_without_a_token_names_the_field_that_is_missing() {
+    let rows = [
+        ("{}", "`access_token`"),
+        (
+            r#"{"tokens": {"refresh_token": "r"}}"#,
+            "`tokens.access_token`",
+        ),
+        (
+            r#"{"claudeAiOauth": {"accessToken": " "}}"#,
+            "`claudeAiOauth.accessToken`",
+        ),
+    ];
+    for (text, field) in rows {
+        let problem = Tokens::parse(text).err().unwrap();
+        assert!(problem.contains(field), "{problem}");
+    }
+}

@@ -10,11 +10,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::super::{Fault, FaultReason};
 use super::profile::CliProfile;
+use crate::credential::oauth::Tokens;
 use crate::credential::private_file::{self, Lock};
 use crate::error::Error;
 
@@ -135,25 +135,15 @@ fn take_newer(from: &Path, to: &Path) -> Result<(), Error> {
     let (Ok(theirs), Ok(ours)) = (private_file::read(from), private_file::read(to)) else {
         return Ok(());
     };
-    if theirs != ours && expiry(&theirs) > expiry(&ours) {
+    // A file that holds no token never wins.
+    let newer = match (Tokens::parse(&theirs), Tokens::parse(&ours)) {
+        (Ok(theirs), Ok(ours)) => theirs.outlives(&ours),
+        (theirs, _) => theirs.is_ok(),
+    };
+    if theirs != ours && newer {
         private_file::write(to, theirs.as_bytes())?;
     }
     Ok(())
-}
-
-// `None` is less than any date: a file that is no token never wins.
-fn expiry(content: &str) -> Option<u64> {
-    let value: Value = serde_json::from_str(content).ok()?;
-    value
-        .get("access_token")?
-        .as_str()
-        .filter(|token| !token.is_empty())?;
-    Some(
-        value
-            .get("expiry_date")
-            .and_then(Value::as_f64)
-            .map_or(0, |at| at.max(0.0) as u64),
-    )
 }
 
 fn temporary() -> Result<TempDir, Fault> {
@@ -198,7 +188,8 @@ mod tests {
     }
 
     fn access(file: &Path) -> String {
-        let value: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
         value["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -236,6 +227,37 @@ mod tests {
         fs::write(&copy, token("tok-secret-3", 300)).unwrap();
         let _home = Home::for_account(&CliProfile::qwen(), &file).unwrap();
         assert_eq!(access(&file), "tok-secret-3");
+    }
+
+    #[test]
+    fn the_token_files_of_every_program_go_there_and_back() {
+        let codex =
+            r#"{"tokens":{"access_token":"tok-secret-1"},"last_refresh":"2026-01-01T00:00:00Z"}"#;
+        let claude = r#"{"claudeAiOauth":{"accessToken":"tok-secret-1","expiresAt":100}}"#;
+        let gemini =
+            r#"{"access_token":"tok-secret-1","scope":"googleapis.com","expiry_date":100}"#;
+        let rows = [
+            (CliProfile::codex(), codex, "2026-01", "2026-02"),
+            (CliProfile::claude(), claude, "100", "200"),
+            (CliProfile::gemini(), gemini, "100", "200"),
+        ];
+        for (profile, content, old, new) in rows {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("oauth_creds_1.json");
+            private_file::write(&file, content.as_bytes()).unwrap();
+            let home = Home::for_account(&profile, &file).unwrap();
+            let copy = home.path.join(&profile.account.token_file);
+            assert_eq!(fs::read_to_string(&copy).unwrap(), content);
+            let refreshed = content.replace(old, new);
+            fs::write(&copy, &refreshed).unwrap();
+            drop(home);
+            assert_eq!(
+                fs::read_to_string(&file).unwrap(),
+                refreshed,
+                "{}",
+                profile.name
+            );
+        }
     }
 
     #[test]
