@@ -275,16 +275,27 @@ impl CliProfile {
             name: "claude".to_owned(),
             program: "claude".to_owned(),
             install: "run `npm install -g @anthropic-ai/claude-code`, or set `program`".to_owned(),
-            args: texts(&["-p", "--output-format", "json"]),
+            // Prompts come from others: no tools for them, and nothing of them is kept.
+            args: texts(&[
+                "-p",
+                "--output-format",
+                "json",
+                "--no-session-persistence",
+                "--tools",
+                "",
+            ]),
             model_args: texts(&["--model", "{model}"]),
-            env: pairs(&[("DISABLE_AUTOUPDATER", "1"), ("DISABLE_TELEMETRY", "1")]),
+            env: pairs(&[
+                ("DISABLE_AUTOUPDATER", "1"),
+                ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ]),
             files: Vec::new(),
             key: KeyAuth {
                 args: Vec::new(),
                 key: "ANTHROPIC_API_KEY".to_owned(),
-                base_url: None,
+                base_url: Some("ANTHROPIC_BASE_URL".to_owned()),
                 model: None,
-                usual_url: None,
+                usual_url: Some("https://api.anthropic.com".to_owned()),
             },
             account: AccountAuth {
                 args: Vec::new(),

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
-use super::super::http::{ErrorFacts, HttpClient, classify};
+use super::super::http::{ErrorFacts, HttpClient, classify, secret_header};
 use super::super::{Fault, FaultReason};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::Secret;
@@ -34,6 +34,11 @@ const REQUEST_LIMIT: usize = 32 * 1024 * 1024;
 
 /// How much of a refusal is read, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
+
+/// How the paths end that ask a model: what is refused elsewhere does not end a run.
+const MODEL_CALLS: [&str; 2] = ["/chat/completions", "/v1/messages"];
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Headers that belong to one connection and are not passed on.
 const HOP: [&str; 8] = [
@@ -54,6 +59,13 @@ pub(super) struct Relay {
     shared: Arc<Shared>,
     url: String,
     serving: AbortHandle,
+}
+
+/// Where a program puts its key.
+#[derive(Clone, Copy)]
+enum Place {
+    Bearer,
+    XApiKey,
 }
 
 struct Shared {
@@ -156,16 +168,13 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 impl Shared {
     async fn pass_on(&self, request: Request<Incoming>) -> Response<Body> {
-        let expected = format!("Bearer {}", self.pass);
-        let given = request
-            .headers()
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        if given != Some(expected.as_str()) {
+        let Some(place) = self.place_of_pass(request.headers()) else {
             return plain(StatusCode::UNAUTHORIZED, "this relay is not yours");
-        }
-        let asks_model = request.uri().path().ends_with("/completions");
-        match self.forward(request).await {
+        };
+        let asks_model = MODEL_CALLS
+            .iter()
+            .any(|verb| request.uri().path().ends_with(verb));
+        match self.forward(request, place).await {
             Ok(answer) if answer.status().is_success() || !asks_model => streamed(answer),
             Ok(answer) => self.refused(answer).await,
             Err(fault) => {
@@ -176,7 +185,25 @@ impl Shared {
         }
     }
 
-    async fn forward(&self, request: Request<Incoming>) -> Result<reqwest::Response, Fault> {
+    // The key goes where the program has put what it takes for it.
+    fn place_of_pass(&self, headers: &HeaderMap) -> Option<Place> {
+        let has = |name: &HeaderName, expected: &str| {
+            headers
+                .get(name)
+                .is_some_and(|value| value.as_bytes() == expected.as_bytes())
+        };
+        if has(&AUTHORIZATION, &format!("Bearer {}", self.pass)) {
+            Some(Place::Bearer)
+        } else {
+            has(&X_API_KEY, &self.pass).then_some(Place::XApiKey)
+        }
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        place: Place,
+    ) -> Result<reqwest::Response, Fault> {
         let connect = |problem: String| Fault::new(FaultReason::Connect, problem);
         let (head, body) = request.into_parts();
         let body = Limited::new(body, REQUEST_LIMIT)
@@ -198,13 +225,16 @@ impl Shared {
         url.set_path(head.uri.path());
         url.set_query(head.uri.query());
         let mut headers = passed(&head.headers);
-        headers.remove(AUTHORIZATION);
-        headers.remove(HOST);
+        for name in [AUTHORIZATION, X_API_KEY, HOST] {
+            headers.remove(name);
+        }
+        let (name, value) = match place {
+            Place::Bearer => (AUTHORIZATION, secret_header("Bearer ", &self.key)?),
+            Place::XApiKey => (X_API_KEY, secret_header("", &self.key)?),
+        };
+        headers.insert(name, value);
         let client = self.client.for_url(&url)?;
-        let sent = client
-            .request(head.method, url)
-            .headers(headers)
-            .bearer_auth(self.key.expose());
+        let sent = client.request(head.method, url).headers(headers);
         sent.body(body)
             .send()
             .await
@@ -291,4 +321,44 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
         .filter(|(name, _)| stays(name))
         .map(|(n, v)| (n.clone(), v.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scenario, SimulatedEndpoint};
+
+    const ASK: &str =
+        r#"{"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}"#;
+
+    #[tokio::test]
+    async fn the_key_goes_where_the_program_has_put_its_pass() {
+        let scenario = r#"{"keys": {"sk-secret-a": [{"text": "yes"}]}, "unknown": "401"}"#;
+        let scenario = Scenario::from_json(scenario).unwrap();
+        let endpoint = SimulatedEndpoint::start(scenario).await.unwrap();
+        let rows = [
+            ("/v1/chat/completions", "authorization", "Bearer "),
+            ("/v1/messages", "x-api-key", ""),
+        ];
+        for (path, header, prefix) in rows {
+            let base = endpoint.url().parse().unwrap();
+            let key = Secret::new("sk-secret-a");
+            let relay = Relay::open(Arc::default(), base, key).await.unwrap();
+            let url: Url = format!("{}{path}", relay.url()).parse().unwrap();
+            let http = HttpClient::default();
+            let client = http.for_url(&url).unwrap();
+            let ask = |pass: String| {
+                let request = client.post(url.clone()).header(header, pass).body(ASK);
+                async { request.send().await.unwrap().status().as_u16() }
+            };
+            assert_eq!(ask(format!("{prefix}relay-guessed")).await, 401, "{path}");
+            assert_eq!(
+                ask(format!("{prefix}{}", relay.pass())).await,
+                200,
+                "{path}"
+            );
+            assert!(relay.first_refusal().is_none());
+        }
+        assert_eq!(endpoint.hits("sk-secret-a"), 2);
+    }
 }
