@@ -11,7 +11,7 @@ use crate::provider::http::{self, Event, Progress, fault_inside, malformed};
 use crate::provider::{Chunk, Fault, FaultReason, Usage};
 
 /// What has been read so far.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     secret: Secret,
     model: Option<String>,
     usage: Option<Usage>,

@@ -4,8 +4,9 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::credential::Credential;
 use crate::provider::http::raw_peer::{Act, END, EVENTS, RawPeer, answer, chunk};
-use crate::provider::{Chunk, Content, FaultReason, Message, Usage};
+use crate::provider::{Chunk, Content, FaultReason, Message, Patience, Provider, Usage};
 
 const KEY: &str = "sk-ant-0123456789";
 
@@ -20,7 +21,7 @@ fn provider(peer: &RawPeer) -> Anthropic {
 }
 
 fn body(request: &Request) -> Value {
-    serde_json::to_value(request::Body::new(request, "m", false)).unwrap()
+    serde_json::to_value(Messages::body(request, "m", false)).unwrap()
 }
 
 fn event(value: &Value) -> String {
@@ -152,12 +153,15 @@ fn the_version_is_not_put_into_the_path_twice() {
         ("http://h/v1/messages", "http://h/v1/messages"),
     ] {
         let provider = Anthropic::new().with_base_url(base.parse().unwrap());
-        let url = provider.endpoint.url(&key(), USUAL_BASE, tail).unwrap();
+        let url = provider
+            .endpoint
+            .url(&key(), Messages::USUAL_BASE, Messages::path)
+            .unwrap();
         assert_eq!(url.as_str(), expected);
     }
     let usual = Anthropic::new()
         .endpoint
-        .url(&key(), USUAL_BASE, tail)
+        .url(&key(), Messages::USUAL_BASE, Messages::path)
         .unwrap();
     assert_eq!(usual.as_str(), "https://api.anthropic.com/v1/messages");
 }

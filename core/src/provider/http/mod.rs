@@ -9,6 +9,7 @@ mod endpoint;
 mod error_body;
 mod exchange;
 mod live;
+mod provider;
 #[cfg(test)]
 pub(crate) mod raw_peer;
 mod retry_after;
@@ -18,10 +19,12 @@ mod sse;
 pub use base_url::parse_base_url;
 pub use classify::{ErrorFacts, classify};
 pub use endpoint::HttpLimits;
+pub use provider::HttpProvider;
 
 pub(crate) use client::HttpClient;
-pub(crate) use endpoint::{Endpoint, json, secret_header};
-pub(crate) use exchange::{fault_inside, is_event_stream, malformed, within};
-pub(crate) use live::{Live, Progress, Reader};
+pub(crate) use endpoint::secret_header;
+pub(crate) use exchange::{fault_inside, malformed};
+pub(crate) use live::{Progress, Reader};
+pub(crate) use provider::WireFormat;
 pub(crate) use retry_after::span;
 pub(crate) use sse::Event;

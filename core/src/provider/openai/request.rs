@@ -11,19 +11,9 @@ const OURS: [&str; 3] = ["model", "messages", "stream"];
 
 /// The body of a call.
 pub(super) struct Body<'a> {
-    request: &'a Request,
-    model: &'a str,
-    stream: bool,
-}
-
-impl<'a> Body<'a> {
-    pub(super) fn new(request: &'a Request, model: &'a str, stream: bool) -> Self {
-        Self {
-            request,
-            model,
-            stream,
-        }
-    }
+    pub(super) request: &'a Request,
+    pub(super) model: &'a str,
+    pub(super) stream: bool,
 }
 
 impl Serialize for Body<'_> {

@@ -6,8 +6,10 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::credential::Credential;
+use crate::provider::http::HttpLimits;
 use crate::provider::http::raw_peer::{Act, END, EVENTS, RawPeer, answer, chunk};
-use crate::provider::{Chunk, FaultReason, Message, Usage};
+use crate::provider::{Chunk, FaultReason, Message, Patience, Provider, Usage};
 
 const KEY: &str = "sk-live-0123456789";
 
