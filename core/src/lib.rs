@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod error;
+pub mod job;
 pub mod provider;
 pub mod qwen;
 #[cfg(feature = "testing")]

@@ -1,0 +1,417 @@
+//! Jobs in this process: no server, no file, gone with it.
+//!
+//! The same semantics as the other backends, for tests, small services and work that
+//! may be lost with its process.
+
+mod fair;
+mod line;
+mod news;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use self::line::Line;
+use self::news::News;
+use super::{
+    Enqueued, EventStream, Exchange, Exchanged, Job, JobError, JobEvent, JobFilter, JobId,
+    JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits,
+    Renewal, Report, Schedule, What, check_queue,
+};
+use crate::clock::{Clock, EpochMillis, SystemClock, millis};
+
+/// Events that a slow follower may be behind before it is told of a gap.
+const EVENT_ROOM: usize = 4_096;
+/// How long a worker that is silent is still said to be there.
+const PRESENCE: Duration = Duration::from_secs(30);
+
+/// Jobs in this process. Clones share them.
+#[derive(Clone)]
+pub struct MemoryJobs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    book: Mutex<Book>,
+    bells: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
+    events: broadcast::Sender<JobEvent>,
+    clock: Arc<dyn Clock>,
+    closed: CancellationToken,
+}
+
+#[derive(Default)]
+struct Book {
+    lines: BTreeMap<Arc<str>, Line>,
+    schedules: BTreeMap<String, Schedule>,
+    roles: HashMap<String, (String, EpochMillis)>,
+    workers: BTreeMap<String, Presence>,
+}
+
+impl MemoryJobs {
+    /// No jobs yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// With a clock of the caller's, as tests have.
+    #[must_use]
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                book: Mutex::default(),
+                bells: Mutex::default(),
+                events: broadcast::channel(EVENT_ROOM).0,
+                clock,
+                closed: CancellationToken::new(),
+            }),
+        }
+    }
+
+    fn news(&self) -> News {
+        let followed = self.shared.events.receiver_count() > 0;
+        News::at(self.shared.clock.now(), followed)
+    }
+
+    fn bell(&self, queue: &str) -> Arc<Notify> {
+        let mut bells = self.shared.bells.lock();
+        if let Some(bell) = bells.get(queue) {
+            return Arc::clone(bell);
+        }
+        Arc::clone(bells.entry(queue.into()).or_default())
+    }
+
+    /// Does something with one queue, and tells of it once the lock is given back.
+    fn on_line<T>(&self, queue: &str, work: impl FnOnce(&mut Line, &mut News) -> T) -> T {
+        let mut news = self.news();
+        let done = {
+            let mut book = self.shared.book.lock();
+            work(book.line(queue), &mut news)
+        };
+        self.publish(queue, news);
+        done
+    }
+
+    fn publish(&self, queue: &str, news: News) {
+        if news.rung {
+            self.bell(queue).notify_one();
+        }
+        for event in news.events {
+            let _ = self.shared.events.send(event);
+        }
+    }
+
+    /// Does something with the first queue that has the job.
+    fn on_job<T>(&self, id: &JobId, work: impl Fn(&mut Line, &mut News) -> Option<T>) -> Option<T> {
+        let mut news = self.news();
+        let (queue, done) = {
+            let mut book = self.shared.book.lock();
+            let mut lines = book.lines.values_mut();
+            let line = lines.find(|line| line.entry(id).is_some())?;
+            (Arc::clone(&line.name), work(line, &mut news))
+        };
+        self.publish(&queue, news);
+        done
+    }
+}
+
+impl Default for MemoryJobs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryJobs")
+    }
+}
+
+impl Book {
+    fn line(&mut self, queue: &str) -> &mut Line {
+        if !self.lines.contains_key(queue) {
+            let name: Arc<str> = queue.into();
+            self.lines.insert(Arc::clone(&name), Line::new(name));
+        }
+        self.lines
+            .entry(queue.into())
+            .or_insert_with_key(|name| Line::new(Arc::clone(name)))
+    }
+}
+
+#[async_trait]
+impl JobManager for MemoryJobs {
+    fn backend(&self) -> String {
+        "memory:".to_owned()
+    }
+
+    async fn enqueue(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut news = self.news();
+        let mut rung: Vec<Arc<str>> = Vec::new();
+        {
+            let mut book = self.shared.book.lock();
+            for job in jobs {
+                if let Err(refusal) = job.check() {
+                    answers.push(Enqueued::Refused(refusal));
+                    continue;
+                }
+                let line = book.line(&Arc::clone(&job.queue));
+                answers.push(line.enqueue(job, &mut news));
+                if std::mem::take(&mut news.rung) && !rung.contains(&line.name) {
+                    rung.push(Arc::clone(&line.name));
+                }
+            }
+        }
+        for queue in rung {
+            self.bell(&queue).notify_one();
+        }
+        self.publish("", news);
+        Ok(answers)
+    }
+
+    async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
+        if self.shared.closed.is_cancelled() {
+            return Err(JobError::Closed);
+        }
+        check_queue(&exchange.queue)?;
+        Ok(self.on_line(&exchange.queue, |line, news| {
+            let settle = exchange.settle.into_iter();
+            let settled = settle.map(|one| line.settle(one, news)).collect();
+            let claimed = line.claim(&exchange.claim, news);
+            let again_in = line.again_in(news.now).map(Duration::from_millis);
+            Exchanged {
+                settled,
+                claimed,
+                again_in,
+            }
+        }))
+    }
+
+    async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
+        let bell = self.bell(queue);
+        tokio::select! {
+            () = bell.notified() => Ok(()),
+            () = tokio::time::sleep(at_most) => Ok(()),
+            () = self.shared.closed.cancelled() => Err(JobError::Closed),
+        }
+    }
+
+    async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
+        let until = self.shared.clock.now().saturating_add(millis(lease));
+        let mut book = self.shared.book.lock();
+        let renewal = |held: &Lease| match book.line(&held.queue).renew(held, until) {
+            None => Renewal::Lost,
+            Some(true) => Renewal::CancelRequested,
+            Some(false) => Renewal::Kept,
+        };
+        Ok(leases.iter().map(renewal).collect())
+    }
+
+    async fn report(&self, reports: Vec<Report>) -> Result<Vec<Result<(), JobError>>, JobError> {
+        let one = |report: Report| {
+            self.on_line(&report.lease.queue, |line, news| {
+                let (name, now) = (Arc::clone(&line.name), news.now);
+                let entry = line.attempt(&report.lease)?;
+                let id = Some(&report.lease.id);
+                if let Some(progress) = report.progress {
+                    entry.job.status.progress = Some(progress.clone());
+                    news.tell(&name, id, What::Progress(progress));
+                }
+                for text in report.log {
+                    let line = LogLine { at: now, text };
+                    entry.append_log(line.clone());
+                    news.tell(&name, id, What::Log { text: line.text });
+                }
+                Ok(())
+            })
+        };
+        Ok(reports.into_iter().map(one).collect())
+    }
+
+    async fn cancel(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, JobError> {
+        let one = |id| self.on_job(id, |line, news| line.cancel(id, news));
+        Ok(ids.iter().map(one).collect())
+    }
+
+    async fn delete(&self, ids: &[JobId]) -> Result<Vec<bool>, JobError> {
+        let one = |id| self.on_job(id, |line, news| Some(line.delete(id, news)));
+        Ok(ids.iter().map(|id| one(id).unwrap_or(false)).collect())
+    }
+
+    async fn revive(&self, ids: &[JobId]) -> Result<Vec<Result<(), JobError>>, JobError> {
+        let one = |id: &JobId| {
+            self.on_job(id, |line, news| line.revive(id, news))
+                .unwrap_or_else(|| Err(JobError::UnknownJob { id: id.clone() }))
+        };
+        Ok(ids.iter().map(one).collect())
+    }
+
+    async fn get(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>, JobError> {
+        let now = self.shared.clock.now();
+        let book = self.shared.book.lock();
+        let one = |id| book.lines.values().find_map(|line| line.job(id, now));
+        Ok(ids.iter().map(one).collect())
+    }
+
+    async fn log(&self, id: &JobId) -> Result<Vec<LogLine>, JobError> {
+        let lines = self.on_job(id, |line, _| line.entry(id).map(|entry| entry.log.clone()));
+        lines.ok_or_else(|| JobError::UnknownJob { id: id.clone() })
+    }
+
+    async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
+        let (page, now) = (filter.page(), self.shared.clock.now());
+        let after = filter.mark()?;
+        let book = self.shared.book.lock();
+        let mut jobs: Vec<(u64, Job)> = book
+            .lines
+            .values()
+            .flat_map(|line| line.jobs(now))
+            .filter(|(_, job)| filter.fits(job))
+            .collect();
+        drop(book);
+        jobs.sort_by(|(a, one), (b, another)| {
+            let order = |at: u64, job: &Job| (at, job.spec.queue.clone(), job.id.clone());
+            order(*a, one).cmp(&order(*b, another))
+        });
+        Ok(JobPage::cut(
+            jobs.into_iter().map(|(_, job)| job),
+            after,
+            page,
+        ))
+    }
+
+    async fn counts(&self) -> Result<Vec<QueueCounts>, JobError> {
+        let now = self.shared.clock.now();
+        let book = self.shared.book.lock();
+        Ok(book.lines.values().map(|line| line.counts(now)).collect())
+    }
+
+    async fn set_paused(&self, queue: &str, paused: bool) -> Result<(), JobError> {
+        check_queue(queue)?;
+        self.on_line(queue, |line, news| {
+            line.paused = paused;
+            news.ring();
+        });
+        Ok(())
+    }
+
+    async fn set_limits(&self, queue: &str, limits: QueueLimits) -> Result<(), JobError> {
+        check_queue(queue)?;
+        limits.check()?;
+        self.on_line(queue, |line, news| line.limit(limits, news));
+        Ok(())
+    }
+
+    async fn limits(&self, queue: &str) -> Result<QueueLimits, JobError> {
+        let book = self.shared.book.lock();
+        let line = book.lines.get(queue);
+        Ok(line.map(|line| line.limits.clone()).unwrap_or_default())
+    }
+
+    async fn sweep(&self) -> Result<usize, JobError> {
+        const STEP: usize = 1_000;
+        let queues: Vec<Arc<str>> = self.shared.book.lock().lines.keys().cloned().collect();
+        let swept = queues
+            .iter()
+            .map(|queue| self.on_line(queue, |line, news| line.tidy(STEP, news)));
+        Ok(swept.sum())
+    }
+
+    async fn purge(
+        &self,
+        queue: &str,
+        states: &[JobState],
+        older_than: Duration,
+    ) -> Result<usize, JobError> {
+        let before = self.shared.clock.now().saturating_sub(millis(older_than));
+        let finished: Vec<JobState> = states
+            .iter()
+            .copied()
+            .filter(|state| state.is_finished())
+            .collect();
+        Ok(self.on_line(queue, |line, _| line.purge(&finished, before)))
+    }
+
+    async fn put_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
+        schedule.check()?;
+        if schedule.next_at == 0 {
+            schedule.next_at = schedule.next_after(self.shared.clock.now())?;
+        }
+        let mut book = self.shared.book.lock();
+        book.schedules.insert(schedule.name.clone(), schedule);
+        Ok(())
+    }
+
+    async fn delete_schedule(&self, name: &str) -> Result<bool, JobError> {
+        Ok(self.shared.book.lock().schedules.remove(name).is_some())
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, JobError> {
+        Ok(self
+            .shared
+            .book
+            .lock()
+            .schedules
+            .values()
+            .cloned()
+            .collect())
+    }
+
+    async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
+        let now = self.shared.clock.now();
+        let mut book = self.shared.book.lock();
+        let taken = book
+            .roles
+            .get(role)
+            .is_some_and(|(by, until)| by != holder && *until > now);
+        if !taken {
+            let until = now.saturating_add(millis(term));
+            book.roles
+                .insert(role.to_owned(), (holder.to_owned(), until));
+        }
+        Ok(!taken)
+    }
+
+    async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
+        let now = self.shared.clock.now();
+        let mut book = self.shared.book.lock();
+        let seen_at = now;
+        let presence = Presence {
+            seen_at,
+            ..presence.clone()
+        };
+        book.workers.insert(presence.worker.clone(), presence);
+        book.workers
+            .retain(|_, worker| worker.seen_at.saturating_add(millis(PRESENCE)) > now);
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Vec<Presence>, JobError> {
+        let now = self.shared.clock.now();
+        let book = self.shared.book.lock();
+        let there = |worker: &&Presence| worker.seen_at.saturating_add(millis(PRESENCE)) > now;
+        Ok(book.workers.values().filter(there).cloned().collect())
+    }
+
+    async fn events(&self) -> Result<EventStream, JobError> {
+        Ok(super::event::followed(
+            self.shared.events.subscribe(),
+            self.shared.closed.clone(),
+        ))
+    }
+
+    async fn apart(&self) -> Result<Arc<dyn JobManager>, JobError> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    async fn close(&self) {
+        self.shared.closed.cancel();
+    }
+}
