@@ -58,6 +58,7 @@ mod catalogue;
 mod clock;
 mod dialect;
 mod endpoint;
+pub mod jobs;
 mod ledger;
 mod oauth;
 mod openai;

@@ -8,8 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-/// A place in the line: less is sooner.
-pub(super) type Place = (Reverse<i16>, u64);
+/// A place in the line: less is sooner. Groups have the same tags, so the last number,
+/// which counts jobs, tells two apart.
+pub(super) type Place = (Reverse<i16>, u64, u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -29,7 +30,7 @@ struct Group {
 
 impl Turns {
     /// A place for a job that begins to wait.
-    pub(super) fn place(&mut self, priority: i16, group: Option<&str>) -> Place {
+    pub(super) fn place(&mut self, priority: i16, group: Option<&str>, sequence: u64) -> Place {
         let last = match group {
             None => &mut self.last,
             Some(name) => &mut self.group(name).last,
@@ -43,7 +44,7 @@ impl Turns {
                 Some(name) => self.group(name).last = tag,
             }
         }
-        (Reverse(priority), tag)
+        (Reverse(priority), tag, sequence)
     }
 
     /// Whether another job of the group may run.

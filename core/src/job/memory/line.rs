@@ -108,7 +108,7 @@ impl Line {
         let status = JobStatus::taken_in(now, due);
         self.counts[status.state as usize] += 1;
         let entry = Entry {
-            place: (std::cmp::Reverse(0), 0),
+            place: Place::default(),
             sequence: self.sequence,
             until: 0,
             log: Vec::new(),
@@ -499,7 +499,9 @@ impl Line {
     fn line_up(&mut self, slot: usize, news: &mut News) {
         let entry = &mut self.slots[slot];
         let spec = &entry.job.spec;
-        entry.place = self.turns.place(spec.priority, spec.group.as_deref());
+        entry.place = self
+            .turns
+            .place(spec.priority, spec.group.as_deref(), entry.sequence);
         self.ready.insert(entry.place, slot);
         news.tell(&self.name, Some(&entry.job.id), What::Waiting);
         news.ring();
