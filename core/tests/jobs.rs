@@ -1,14 +1,24 @@
 //! The conformance suite over every backend.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod servers;
 
 use std::sync::Arc;
 
 use credential_rotation::job::memory::MemoryJobs;
+use credential_rotation::job::redis::RedisJobs;
 use credential_rotation::testing::ManualClock;
-use credential_rotation::testing::jobs::{CHECKS, START, Store};
+use credential_rotation::testing::jobs::{CHECKS, Check, START, Store};
+
+/// The checks, or with `CHECK=part` those whose name has it.
+fn checks() -> impl Iterator<Item = &'static (&'static str, Check)> {
+    let part = std::env::var("CHECK").unwrap_or_default();
+    CHECKS.iter().filter(move |(name, _)| name.contains(&part))
+}
 
 #[tokio::test]
 async fn memory_does_all_that_a_manager_must() {
-    for (name, check) in CHECKS {
+    for (name, check) in checks() {
         println!("memory: {name}");
         let clock = Arc::new(ManualClock::new(START));
         let memory = Arc::new(MemoryJobs::with_clock(clock.clone()));
@@ -17,6 +27,29 @@ async fn memory_does_all_that_a_manager_must() {
             one: memory,
             another,
             clock,
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_does_all_that_a_manager_must() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = servers::Redis::start(&[]);
+    for (name, check) in checks() {
+        println!("redis: {name}");
+        redis.cli(&["FLUSHALL"]);
+        let clock = Arc::new(ManualClock::new(START));
+        let url = redis.url();
+        let connect = || RedisJobs::connect_with(&url, Some(clock.clone()));
+        let one = Arc::new(connect().await.unwrap());
+        let another = Arc::new(connect().await.unwrap());
+        check(Store {
+            one,
+            another,
+            clock: clock.clone(),
         })
         .await;
     }

@@ -14,6 +14,7 @@ pub mod memory;
 mod payload;
 mod query;
 mod queue;
+pub mod redis;
 mod retry;
 mod rules;
 mod schedule;

@@ -68,13 +68,9 @@ impl Payload {
         self.0.is_empty()
     }
 
-    // Of what was taken as JSON before.
+    // What was looked at before, or is to be shown as it is.
     pub(super) fn trusted(text: Bytes) -> Self {
         Self(text)
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("null")
     }
 }
 
@@ -92,9 +88,11 @@ impl fmt::Debug for Payload {
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue =
-            serde_json::from_str(self.text()).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
+        // What anyone pushed to a queue may be no JSON: then it is shown as a text.
+        match serde_json::from_slice::<&RawValue>(&self.0) {
+            Ok(raw) => raw.serialize(serializer),
+            Err(_) => serializer.serialize_str(&String::from_utf8_lossy(&self.0)),
+        }
     }
 }
 

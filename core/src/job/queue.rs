@@ -110,7 +110,7 @@ impl RateState {
         }
     }
 
-    fn gap_and_window(rate: Rate) -> (u64, u64) {
+    pub(super) fn gap_and_window(rate: Rate) -> (u64, u64) {
         let gap = (rate.per_ms.saturating_mul(1000) / u64::from(rate.jobs.max(1))).max(1);
         let burst = u64::from(rate.burst.unwrap_or(rate.jobs).max(1));
         (gap, gap.saturating_mul(burst))

@@ -163,7 +163,7 @@ pub(super) async fn payloads_are_kept_byte_for_byte(store: Store) {
         assert_eq!(job.status.result.unwrap().as_bytes(), text);
         assert_eq!(job.spec.payload.as_bytes(), text);
         assert_eq!(job.spec.session.as_deref(), Some("s 1"));
-        assert_eq!(job.spec.tags, ["t,1".into(), "\"q\"".into()]);
+        assert_eq!(job.spec.tags, ["t,1", "\"q\""].map(Box::<str>::from));
     }
 }
 

@@ -1,0 +1,135 @@
+//! Jobs enqueued one by one are sent together: while one batch is under way, the next
+//! one gathers behind it. No timer: with nobody else a job is sent at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::decode::Parts;
+use super::encode::Packed;
+use super::scripts::{Args, ENQUEUE};
+use crate::job::{Enqueued, JobError, JobId};
+
+/// What one round trip carries at most.
+const JOBS: usize = 500;
+const BYTES: usize = 4 << 20;
+
+#[derive(Default)]
+pub(super) struct Gatherer {
+    queues: Mutex<HashMap<Arc<str>, Queue>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    under_way: bool,
+}
+
+struct Waiting {
+    packed: Packed,
+    answer: oneshot::Sender<Result<Enqueued, JobError>>,
+}
+
+/// A job's answer, to be awaited.
+pub(super) type Answer = oneshot::Receiver<Result<Enqueued, JobError>>;
+
+/// Hands jobs of one queue over and gives what to await.
+pub(super) fn hand_over(
+    shared: &Arc<Shared>,
+    queue: &Arc<str>,
+    packed: Vec<Packed>,
+) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(packed.len());
+    let begin = {
+        let mut queues = shared.gatherer.queues.lock();
+        let gathering = queues.entry(Arc::clone(queue)).or_default();
+        for packed in packed {
+            let (answer, receiver) = oneshot::channel();
+            gathering.waiting.push(Waiting { packed, answer });
+            answers.push(receiver);
+        }
+        !std::mem::replace(&mut gathering.under_way, true)
+    };
+    if begin {
+        let (shared, queue) = (Arc::clone(shared), Arc::clone(queue));
+        tokio::spawn(async move { send_all(&shared, &queue).await });
+    }
+    answers
+}
+
+async fn send_all(shared: &Arc<Shared>, queue: &Arc<str>) {
+    loop {
+        let batch = {
+            let mut queues = shared.gatherer.queues.lock();
+            let Some(gathering) = queues.get_mut(queue) else {
+                return;
+            };
+            let batch = gathering.next_batch();
+            if batch.is_empty() {
+                queues.remove(queue);
+                return;
+            }
+            batch
+        };
+        send(shared, queue, batch).await;
+    }
+}
+
+async fn send(shared: &Arc<Shared>, queue: &Arc<str>, batch: Vec<Waiting>) {
+    let mut args = Args::default();
+    let mut waiting = Vec::with_capacity(batch.len());
+    for Waiting { packed, answer } in batch {
+        waiting.push((packed.id.clone(), packed.size(), answer));
+        packed.push_to(&mut args);
+    }
+    let sent = ENQUEUE.run(&shared.link, &shared.head(queue), &args).await;
+    let answers = sent.and_then(Parts::of);
+    match answers {
+        Ok(mut parts) => {
+            for (id, size, answer) in waiting {
+                let read = parts.text().and_then(|text| read(queue, id, size, &text));
+                let _ = answer.send(read);
+            }
+        }
+        Err(error) => {
+            for (_, _, answer) in waiting {
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn read(queue: &str, id: JobId, bytes: usize, text: &str) -> Result<Enqueued, JobError> {
+    let Some((word, rest)) = text.split_once(':') else {
+        return Ok(Enqueued::Added(id));
+    };
+    let limit = rest.parse().unwrap_or(u64::MAX);
+    Ok(match word {
+        "duplicate" => Enqueued::Duplicate(JobId::from_text(rest)?),
+        "large" => Enqueued::Refused(JobError::TooLarge {
+            what: "payload",
+            bytes,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        }),
+        _ => Enqueued::Refused(JobError::QueueFull {
+            queue: queue.to_owned(),
+            limit,
+        }),
+    })
+}
+
+impl Queue {
+    fn next_batch(&mut self) -> Vec<Waiting> {
+        let mut bytes = 0;
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.packed.bytes();
+            bytes <= BYTES
+        };
+        let count = self.waiting.iter().take(JOBS).take_while(fits).count();
+        let count = count.max(1).min(self.waiting.len());
+        self.waiting.drain(..count).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! A connection that is made when it is needed and made anew when it broke.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult,
+    ServerErrorKind, Value,
+};
+use tokio::sync::Mutex;
+
+use super::address::{self, Address, Kind};
+use crate::job::JobError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest wait for an answer: behind it a socket counts as hung.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One connection, shared by those who use it at once.
+pub(super) struct Link {
+    address: Arc<Address>,
+    // Held while connecting, so that many who find it broken make one.
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    connection: Connection,
+    /// A connection must not be used on the other side of a fork.
+    process: u32,
+}
+
+#[derive(Clone)]
+enum Connection {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Link {
+    pub(super) fn new(address: Arc<Address>) -> Self {
+        Self {
+            address,
+            held: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn address(&self) -> &Arc<Address> {
+        &self.address
+    }
+
+    /// Sends one command. After a broken connection the next call makes a new one.
+    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        let mut connection = self.connection().await?;
+        let answer = match &mut connection {
+            Connection::Single(single) => single.req_packed_command(command).await,
+            Connection::Cluster(cluster) => cluster.req_packed_command(command).await,
+        };
+        let answer = answer.and_then(Value::extract_error);
+        if answer.as_ref().is_err_and(is_broken) {
+            *self.held.lock().await = None;
+        }
+        answer
+    }
+
+    /// The same, with the error as jobs have it.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, JobError> {
+        self.send(command)
+            .await
+            .map_err(|error| trouble(&self.address, &error))
+    }
+
+    async fn connection(&self) -> RedisResult<Connection> {
+        let mut held = self.held.lock().await;
+        let process = std::process::id();
+        if let Some(held) = held.as_ref().filter(|held| held.process == process) {
+            return Ok(held.connection.clone());
+        }
+        let connection = connect(&self.address).await?;
+        let fresh = Held {
+            connection,
+            process,
+        };
+        if let Some(inherited) = held.replace(fresh.clone()) {
+            // Closing it here would end the parent's.
+            std::mem::forget(inherited);
+        }
+        Ok(fresh.connection)
+    }
+}
+
+/// A server to follow events at: any node of a cluster tells those of all.
+pub(super) async fn follower(address: &Address) -> RedisResult<redis::aio::PubSub> {
+    let infos = match &address.kind {
+        Kind::Single(info) => vec![info.clone()],
+        Kind::Cluster(infos) => infos.clone(),
+        Kind::Sentinel { .. } => vec![master(address).await?],
+    };
+    let mut last = None;
+    for info in infos {
+        let opened = Client::open(info)?;
+        match tokio::time::timeout(CONNECT_TIMEOUT, opened.get_async_pubsub()).await {
+            Ok(Ok(follower)) => return Ok(follower),
+            Ok(Err(error)) => last = Some(error),
+            Err(_) => last = Some(timeout()),
+        }
+    }
+    Err(last.unwrap_or_else(timeout))
+}
+
+async fn connect(address: &Address) -> RedisResult<Connection> {
+    match &address.kind {
+        Kind::Single(info) => single(info.clone()).await.map(Connection::Single),
+        Kind::Sentinel { .. } => single(master(address).await?).await.map(Connection::Single),
+        Kind::Cluster(infos) => {
+            let client = ClusterClient::builder(infos.clone())
+                .connection_timeout(CONNECT_TIMEOUT)
+                .response_timeout(ANSWER_TIMEOUT)
+                .build()?;
+            client.get_async_connection().await.map(Connection::Cluster)
+        }
+    }
+}
+
+async fn single(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT));
+    Client::open(info)?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
+
+/// Asks the sentinels, one after the other, for the master.
+async fn master(address: &Address) -> RedisResult<ConnectionInfo> {
+    let Kind::Sentinel {
+        sentinels,
+        master,
+        login,
+    } = &address.kind
+    else {
+        return Err(timeout());
+    };
+    let mut last = None;
+    for sentinel in sentinels {
+        let asked = async {
+            let mut connection = single(sentinel.clone()).await?;
+            redis::cmd("SENTINEL")
+                .arg("get-master-addr-by-name")
+                .arg(master)
+                .query_async::<Option<(String, u16)>>(&mut connection)
+                .await
+        };
+        match asked.await {
+            Ok(Some((host, port))) => return Ok(address::at(sentinel, &host, port, login)),
+            Ok(None) => {
+                let words = "the sentinels know no master of that name";
+                last = Some((ErrorKind::MasterNameNotFoundBySentinel, words).into());
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(timeout))
+}
+
+fn timeout() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+/// Whether a new connection may do better: this one is gone, hung, or leads to a server
+/// that is the master no more.
+fn is_broken(error: &RedisError) -> bool {
+    let demoted = matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+    );
+    demoted || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+/// What an error of the server's means to who uses jobs.
+pub(super) fn trouble(address: &Address, error: &RedisError) -> JobError {
+    let backend = address.shown.clone();
+    let words = error.to_string();
+    let code = error.code().unwrap_or_default();
+    let refused = matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM");
+    if refused || error.kind() == ErrorKind::AuthenticationFailed {
+        return JobError::Unsuitable {
+            backend,
+            problem: "it refuses the user or password".to_owned(),
+            remedy: "give both in the URL: `redis://user:password@host`".to_owned(),
+        };
+    }
+    let remedy = match error.kind() {
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => {
+            "this is a replica: give the master's address, or `redis-sentinel://`"
+        }
+        ErrorKind::Server(ServerErrorKind::CrossSlot | ServerErrorKind::Moved) => {
+            "this is a cluster: use `redis-cluster://`"
+        }
+        _ if code == "OOM" => {
+            "it is out of memory: raise `maxmemory`, purge finished jobs, or shorten `result_ttl_ms`"
+        }
+        _ if code == "MISCONF" => "it cannot write its snapshot: look at its disk and log",
+        _ if error.is_io_error() || error.is_timeout() => {
+            "check that it runs and that this host may reach it"
+        }
+        _ => "look at the server's log",
+    };
+    JobError::Unavailable {
+        backend,
+        problem: words,
+        remedy: remedy.to_owned(),
+    }
+}

@@ -1,0 +1,30 @@
+-- Looks at jobs. ARGV from 4: 'ids' and ids, or a set's name, where to begin and how
+-- many. Gives for each id false, or: id, blob, state, epoch, attempt, stalls, run_at,
+-- started, finished, cancel, worker, error, result, progress.
+admit(100)
+local ids = {}
+if ARGV[4] == 'ids' then
+  for i = 5, #ARGV do ids[#ids + 1] = ARGV[i] end
+else
+  local first = tonumber(ARGV[5])
+  ids = redis.call('ZRANGE', key(ARGV[4]), first, first + tonumber(ARGV[6]) - 1)
+  if ARGV[4] == 'delayed' then
+    for n, member in ipairs(ids) do ids[n] = string.sub(member, 13) end
+  end
+end
+local answers = {}
+for n, id in ipairs(ids) do
+  local blob = redis.call('HGET', key('job'), id)
+  local run = blob and run_of(id)
+  local ended = run and run[STATE] >= COMPLETED
+  if ended then
+    local goes = redis.call('ZSCORE', key(NAMES[run[STATE]]), id)
+    if not goes or tonumber(goes) <= now then run = nil end
+  end
+  answers[n] = run and { id, blob, run[STATE], run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT],
+    run[STARTED], run[FINISHED], run[CANCEL], run[WORKER],
+    redis.call('HGET', key('err'), id) or '', redis.call('HGET', key('res'), id) or '',
+    redis.call('HGET', key('prog'), id) or '' } or false
+end
+flush()
+return answers

@@ -1,0 +1,61 @@
+-- Verbs on jobs by id. ARGV from 4: the verb and the ids. Gives for each the state
+-- after, 0 if it is not in this queue, or a negative state that forbids the verb.
+local verb = ARGV[4]
+admit(100)
+local answers = {}
+local VERBS = {}
+
+function VERBS.cancel(id, run)
+  if run[STATE] == RUNNING then
+    run[CANCEL] = 1
+    save(id, run)
+    tell(id, 'cancel_requested')
+    redis.call('PUBLISH', key('cancel'), cjson.encode({ { at = now, id = id, event = 'cancel_requested' } }))
+  elseif run[STATE] < COMPLETED then
+    step_out(id, run)
+    finish(id, run, CANCELLED)
+  end
+  return run[STATE]
+end
+
+function VERBS.delete(id, run)
+  local state = run[STATE]
+  if state == RUNNING then
+    stop_running(id, run)
+  elseif state < RUNNING then
+    step_out(id, run)
+  else
+    redis.call('ZREM', key(NAMES[state]), id)
+  end
+  if state <= RUNNING then
+    meta.bytes = meta.bytes - run[SIZE]
+    if run[KEY] then redis.call('HDEL', key('unique'), run[KEY]) end
+  end
+  forget(id, run)
+  tell(id, 'deleted')
+  return state
+end
+
+function VERBS.revive(id, run)
+  if run[STATE] < COMPLETED then return -run[STATE] end
+  redis.call('ZREM', key(NAMES[run[STATE]]), id)
+  meta.bytes = meta.bytes + run[SIZE]
+  if run[KEY] then redis.call('HSET', key('unique'), run[KEY], '1|0|' .. id) end
+  run[ATTEMPT], run[STALLS], run[RUN_AT], run[FINISHED], run[CANCEL] = 0, 0, now, 0, 0
+  for _, part in ipairs({ 'err', 'res', 'prog' }) do redis.call('HDEL', key(part), id) end
+  line_up(id, run)
+  save(id, run)
+  return WAITING
+end
+
+local live = false
+for i = 5, #ARGV do
+  local id = ARGV[i]
+  local run = run_of(id)
+  live = live or (run and run[STATE] <= RUNNING) or false
+  answers[#answers + 1] = run and VERBS[verb](id, run) or 0
+  write_pending()
+end
+if live and verb ~= 'revive' and followed and is_drained() then tell(nil, 'drained') end
+flush()
+return answers

@@ -1,0 +1,125 @@
+//! The Lua scripts, sent by their digest and whole where the server does not know them.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, ErrorKind, ServerErrorKind, Value, cmd};
+
+use super::link::{Link, trouble};
+use crate::job::JobError;
+
+/// A script over one queue.
+pub(super) struct Script {
+    text: String,
+    digest: String,
+}
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal;)+) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(include_str!("lua/queue.lua"), include_str!($file)))
+        });)+
+    };
+}
+
+scripts! {
+    ENQUEUE = "lua/enqueue.lua";
+    EXCHANGE = "lua/exchange.lua";
+    RENEW = "lua/renew.lua";
+    REPORT = "lua/report.lua";
+    VERB = "lua/verb.lua";
+    READ = "lua/read.lua";
+    LOG = "lua/log.lua";
+    COUNTS = "lua/counts.lua";
+    SETTINGS = "lua/settings.lua";
+    SWEEP = "lua/sweep.lua";
+    PURGE = "lua/purge.lua";
+}
+
+impl Script {
+    fn new(text: &str) -> Self {
+        let digest = redis::Script::new(text).get_hash().to_owned();
+        Self {
+            text: text.to_owned(),
+            digest,
+        }
+    }
+
+    /// Runs it over the queue with these arguments.
+    pub(super) async fn run(
+        &self,
+        link: &Link,
+        head: &Head,
+        args: &Args,
+    ) -> Result<Value, JobError> {
+        let fill = |mut command: Cmd, script: &str| {
+            command
+                .arg(script)
+                .arg(1)
+                .arg(&head.queue)
+                .arg(&head.prefix);
+            command
+                .arg(&head.now)
+                .arg(if head.told { "1" } else { "0" });
+            for arg in &args.0 {
+                command.arg(arg.as_slice());
+            }
+            command
+        };
+        let known = fill(cmd("EVALSHA"), &self.digest);
+        let answer = match link.send(&known).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                link.send(&fill(cmd("EVAL"), &self.text)).await
+            }
+            answer => answer,
+        };
+        answer.map_err(|error| trouble(link.address(), &error))
+    }
+}
+
+/// What every script is told first.
+pub(super) struct Head {
+    pub(super) queue: String,
+    pub(super) prefix: String,
+    /// The time in milliseconds, or nothing for the server's own.
+    pub(super) now: String,
+    /// Whether events are told even if nobody follows at this server.
+    pub(super) told: bool,
+}
+
+/// Arguments of a script.
+#[derive(Default)]
+pub(super) struct Args(Vec<Vec<u8>>);
+
+impl Args {
+    pub(super) fn with(mut self, arg: impl ToArg) -> Self {
+        self.push(arg);
+        self
+    }
+
+    pub(super) fn push(&mut self, arg: impl ToArg) {
+        self.0.push(arg.to_arg());
+    }
+}
+
+/// Anything that is written as an argument.
+pub(super) trait ToArg {
+    fn to_arg(self) -> Vec<u8>;
+}
+
+impl ToArg for &str {
+    fn to_arg(self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+}
+
+impl ToArg for Vec<u8> {
+    fn to_arg(self) -> Vec<u8> {
+        self
+    }
+}
+
+impl ToArg for u64 {
+    fn to_arg(self) -> Vec<u8> {
+        self.to_string().into_bytes()
+    }
+}

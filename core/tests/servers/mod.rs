@@ -1,0 +1,129 @@
+//! Real servers for tests: started on free ports, ended with the test.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where `make test` puts the servers that it installs.
+fn program(name: &str) -> Option<PathBuf> {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tools/servers")
+        .join(name);
+    let path = std::env::var_os("PATH")?;
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name));
+    std::iter::once(own)
+        .chain(on_path)
+        .find(|program| program.exists())
+}
+
+/// Whether there is a Redis to test with. Without one the tests have nothing to drive;
+/// `REQUIRE_REDIS=1`, as `make test` sets it, makes that a failure.
+pub(crate) fn redis_is_there() -> bool {
+    if program("redis-server").is_some() {
+        return true;
+    }
+    let missing = "no redis-server on PATH: run `make test`, which installs one";
+    assert!(std::env::var_os("REQUIRE_REDIS").is_none(), "{missing}");
+    eprintln!("skipped: {missing}");
+    false
+}
+
+/// A server of a test's own.
+pub(crate) struct Redis {
+    child: Child,
+    pub(crate) port: u16,
+    folder: tempfile::TempDir,
+    options: Vec<String>,
+}
+
+impl Redis {
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let port = free_port();
+        let child = launch(port, folder.path(), &options);
+        Self {
+            child,
+            port,
+            folder,
+            options,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again where it was, with what it had written.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.child = launch(self.port, self.folder.path(), &self.options);
+    }
+
+    /// Runs `redis-cli` and gives what it prints.
+    pub(crate) fn cli(&self, args: &[&str]) -> String {
+        let output = Command::new(program("redis-cli").unwrap())
+            .args(["-p", &self.port.to_string()])
+            .args(args)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        // A cluster's nodes speak to each other ten thousand ports above.
+        if port < 55_000 {
+            return port;
+        }
+    }
+}
+
+fn launch(port: u16, folder: &std::path::Path, options: &[String]) -> Child {
+    let mut command = Command::new(program("redis-server").unwrap());
+    command.args([
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ]);
+    command.arg("--dir").arg(folder).args(options);
+    let child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    await_port(port);
+    child
+}
+
+pub(crate) fn await_port(port: u16) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < patience, "no server came up at {port}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
