@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connect;
 pub mod credential;
 pub mod error;
 pub mod job;

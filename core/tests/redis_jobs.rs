@@ -1,0 +1,314 @@
+//! What only Redis does: pushes by anyone, restarts, clusters, sentinels, refusals.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod servers;
+
+use std::time::Duration;
+
+use credential_rotation::job::redis::RedisJobs;
+use credential_rotation::job::{
+    Claim, Claimed, Enqueued, JobError, JobFilter, JobId, JobManager, JobSpec, JobState, Outcome,
+    Payload, Settlement,
+};
+use servers::Redis;
+
+const QUEUE: &str = "text_processing";
+
+fn claim(max: usize) -> Claim {
+    Claim {
+        worker: "w".into(),
+        max,
+        lease: Duration::from_secs(30),
+    }
+}
+
+async fn take(jobs: &RedisJobs) -> Vec<Claimed> {
+    jobs.claim(QUEUE, claim(100)).await.unwrap()
+}
+
+fn id(text: &str) -> JobId {
+    JobId::from_text(text).unwrap()
+}
+
+#[tokio::test]
+async fn what_anyone_pushes_is_a_job_byte_for_byte() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = Redis::start(&[]);
+    let jobs = RedisJobs::connect(&redis.url()).await.unwrap();
+    let pushed = [
+        r#"{"id":"t1","text":"Ciao — 日本 😀","template":"email","userId":"u"}"#,
+        r#"{"text":"no id", "n": 9007199254740993123}"#,
+        r#"{"id": 42}"#,
+        r#"[1,2,3]"#,
+        r#""just text""#,
+    ];
+    for text in pushed {
+        redis.cli(&["LPUSH", QUEUE, text]);
+    }
+    let claimed = take(&jobs).await;
+    let payloads: Vec<_> = claimed
+        .iter()
+        .map(|one| one.spec.payload.as_bytes().to_vec())
+        .collect();
+    assert_eq!(payloads, pushed.map(|text| text.as_bytes().to_vec()));
+    assert_eq!(claimed[0].lease.id, id("t1"));
+    assert_eq!(claimed[0].spec.kind(), QUEUE);
+    assert_eq!(claimed[2].lease.id, id("42"));
+    // The same push again is the same job; other content under its id is kept apart.
+    redis.cli(&["RPUSH", QUEUE, pushed[0], r#"{"id":"t1","text":"other"}"#]);
+    assert!(take(&jobs).await.is_empty());
+    let failed = JobFilter {
+        state: Some(JobState::Failed),
+        ..JobFilter::default()
+    };
+    let apart = jobs.list(&failed).await.unwrap().jobs;
+    assert_eq!(apart.len(), 1);
+    assert_eq!(apart[0].status.error.as_ref().unwrap().kind, "duplicate_id");
+    assert_eq!(
+        apart[0].spec.payload.as_bytes(),
+        r#"{"id":"t1","text":"other"}"#
+    );
+}
+
+#[tokio::test]
+async fn what_is_pushed_and_is_no_json_is_kept_with_its_reason() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = Redis::start(&[]);
+    let jobs = RedisJobs::connect(&redis.url()).await.unwrap();
+    // The last two are let through by the server's lenient decoder.
+    let bad = [
+        "{\"id\":\"half",
+        "not json",
+        "{'a':1}",
+        "nan",
+        "{\"a\":0x10}",
+    ];
+    for text in bad {
+        redis.cli(&["LPUSH", QUEUE, text]);
+    }
+    assert!(take(&jobs).await.is_empty());
+    let failed = JobFilter {
+        state: Some(JobState::Failed),
+        ..JobFilter::default()
+    };
+    let kept = jobs.list(&failed).await.unwrap().jobs;
+    let mut payloads: Vec<_> = kept
+        .iter()
+        .map(|job| String::from_utf8(job.spec.payload.as_bytes().to_vec()).unwrap())
+        .collect();
+    payloads.sort();
+    let mut expected = bad.map(str::to_owned);
+    expected.sort();
+    assert_eq!(payloads, expected);
+    for job in &kept {
+        assert_eq!(job.status.error.as_ref().unwrap().kind, "bad_payload");
+        // It can be shown all the same.
+        serde_json::to_string(job).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_push_wakes_a_waiter_at_once() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = Redis::start(&[]);
+    let jobs = RedisJobs::connect(&redis.url()).await.unwrap();
+    for round in 0..3 {
+        let started = std::time::Instant::now();
+        let (woken, ()) = tokio::join!(jobs.wait_for_work(QUEUE, Duration::from_secs(60)), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            redis.cli(&["LPUSH", QUEUE, "{}"]);
+        });
+        woken.unwrap();
+        assert!(
+            started.elapsed() < Duration::from_secs(3),
+            "round {round}: {:?}",
+            started.elapsed()
+        );
+        assert_eq!(take(&jobs).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_worker_asks_next_to_nothing() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = Redis::start(&[]);
+    let jobs = RedisJobs::connect(&redis.url()).await.unwrap();
+    take(&jobs).await;
+    let calls = || {
+        let info = redis.cli(&["INFO", "stats"]);
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("total_commands_processed:"))
+            .unwrap()
+            .trim()
+            .to_owned();
+        line.parse::<u64>().unwrap()
+    };
+    let before = calls();
+    for _ in 0..2 {
+        jobs.wait_for_work(QUEUE, Duration::from_secs(2))
+            .await
+            .unwrap();
+        take(&jobs).await;
+    }
+    // Claims' own calls inside the scripts count too: what is sent is two claims and a pop.
+    let sent = redis.cli(&["INFO", "commandstats"]);
+    let count = |name: &str| -> u64 {
+        let line = sent
+            .lines()
+            .find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+        line.map_or(0, |line| {
+            line.split("calls=")
+                .nth(1)
+                .unwrap()
+                .split(',')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+    };
+    assert!(
+        count("blmove") <= 3 && count("evalsha") + count("eval") <= 5,
+        "{sent}"
+    );
+    assert!(calls() - before < 200);
+}
+
+#[tokio::test]
+async fn a_restart_that_forgets_the_scripts_and_breaks_connections_is_survived() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let jobs = RedisJobs::connect(&redis.url()).await.unwrap();
+    jobs.enqueue_one(JobSpec::new(QUEUE, Payload::NULL).with_id(id("kept")))
+        .await
+        .unwrap();
+    redis.cli(&["SCRIPT", "FLUSH"]);
+    jobs.counts().await.unwrap();
+    let mut events = jobs.events().await.unwrap();
+    redis.restart();
+    // One call may find the broken connection; the next makes another.
+    let claimed = match jobs.claim(QUEUE, claim(9)).await {
+        Ok(claimed) => claimed,
+        Err(JobError::Unavailable { .. }) => take(&jobs).await,
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(claimed[0].lease.id, id("kept"));
+    let woken = tokio::join!(jobs.wait_for_work(QUEUE, Duration::from_secs(20)), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        redis.cli(&["LPUSH", QUEUE, "1"]);
+    });
+    woken.0.ok();
+    // Followers are told that they may have missed something, and follow on.
+    let gap = tokio::time::timeout(
+        Duration::from_secs(10),
+        futures_util::StreamExt::next(&mut events),
+    )
+    .await;
+    assert!(gap.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn servers_that_would_lose_jobs_or_refuse_are_told_apart() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let port = servers::free_port();
+    let started = std::time::Instant::now();
+    let down = RedisJobs::connect(&format!("redis://:hidden@127.0.0.1:{port}"))
+        .await
+        .unwrap_err();
+    assert!(matches!(&down, JobError::Unavailable { .. }), "{down}");
+    assert!(!down.to_string().contains("hidden") && started.elapsed() < Duration::from_secs(10));
+
+    let locked = Redis::start(&["--requirepass", "sk-secret-right"]);
+    for url in [
+        locked.url(),
+        format!("redis://:sk-secret-wrong@127.0.0.1:{}", locked.port),
+    ] {
+        let refused = RedisJobs::connect(&url).await.unwrap_err();
+        assert!(matches!(&refused, JobError::Unsuitable { .. }), "{refused}");
+        assert!(!refused.to_string().contains("sk-secret"), "{refused}");
+    }
+    let right = format!("redis://:sk-secret-right@127.0.0.1:{}", locked.port);
+    let jobs = RedisJobs::connect(&right).await.unwrap();
+    assert!(!format!("{jobs:?} {}", jobs.backend()).contains("sk-secret"));
+
+    let evicting = Redis::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let refused = RedisJobs::connect(&evicting.url()).await.unwrap_err();
+    assert!(refused.to_string().contains("noeviction"), "{refused}");
+
+    let master = Redis::start(&[]);
+    let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
+    let refused = RedisJobs::connect(&replica.url()).await.unwrap_err();
+    assert!(refused.to_string().contains("replica"), "{refused}");
+
+    let full = Redis::start(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]);
+    let jobs = RedisJobs::connect(&full.url()).await.unwrap();
+    let large = Payload::from_json(format!("\"{}\"", "x".repeat(400_000))).unwrap();
+    let mut accepted = 0;
+    let error = loop {
+        match jobs.enqueue_one(JobSpec::new(QUEUE, large.clone())).await {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted < 100);
+    };
+    assert!(error.to_string().contains("out of memory"), "{error}");
+    full.cli(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    assert_eq!(take(&jobs).await.len(), accepted);
+}
+
+#[tokio::test]
+async fn enqueues_at_once_share_trips() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = Redis::start(&[]);
+    let jobs = RedisJobs::connect(&redis.url()).await.unwrap();
+    let adds = (0..500).map(|n| {
+        jobs.enqueue_one(JobSpec::new(QUEUE, Payload::NULL).with_id(id(&format!("j{n}"))))
+    });
+    let added = futures_util::future::join_all(adds).await;
+    assert!(
+        added
+            .into_iter()
+            .all(|answer| matches!(answer, Ok(Enqueued::Added(_))))
+    );
+    let sent = redis.cli(&["INFO", "commandstats"]);
+    let line = sent
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha:"))
+        .unwrap();
+    let calls: u64 = line
+        .split("calls=")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(calls < 50, "{calls}");
+    let claimed = take(&jobs).await;
+    let order: Vec<_> = claimed.iter().map(|one| one.lease.id.to_string()).collect();
+    assert_eq!(order, (0..100).map(|n| format!("j{n}")).collect::<Vec<_>>());
+    let outcome = Outcome::Complete {
+        result: Payload::NULL,
+    };
+    let lease = claimed[0].lease.clone();
+    assert_eq!(
+        jobs.settle(Settlement { lease, outcome }).await,
+        Ok(JobState::Completed)
+    );
+}
