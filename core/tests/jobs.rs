@@ -38,12 +38,36 @@ async fn redis_does_all_that_a_manager_must() {
         return;
     }
     let redis = servers::Redis::start(&[]);
+    over("redis", &redis.url(), || drop(redis.cli(&["FLUSHALL"]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_does_all_that_a_manager_must() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let cluster = servers::fleet::Cluster::start();
+    over("cluster", &cluster.url(), || cluster.clear()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_under_sentinels_does_all_that_a_manager_must() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let watched = servers::fleet::Watched::start();
+    over("sentinel", &watched.url(), || {
+        drop(watched.master.cli(&["FLUSHALL"]))
+    })
+    .await;
+}
+
+async fn over(kind: &str, url: &str, clear: impl Fn()) {
     for (name, check) in checks() {
-        println!("redis: {name}");
-        redis.cli(&["FLUSHALL"]);
+        println!("{kind}: {name}");
+        clear();
         let clock = Arc::new(ManualClock::new(START));
-        let url = redis.url();
-        let connect = || RedisJobs::connect_with(&url, Some(clock.clone()));
+        let connect = || RedisJobs::connect_with(url, Some(clock.clone()));
         let one = Arc::new(connect().await.unwrap());
         let another = Arc::new(connect().await.unwrap());
         check(Store {

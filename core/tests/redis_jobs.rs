@@ -312,3 +312,30 @@ async fn enqueues_at_once_share_trips() {
         Ok(JobState::Completed)
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failover_the_new_master_is_found() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let mut watched = servers::fleet::Watched::start();
+    let jobs = RedisJobs::connect(&watched.url()).await.unwrap();
+    jobs.enqueue_one(JobSpec::new(QUEUE, Payload::NULL).with_id(id("before")))
+        .await
+        .unwrap();
+    // What the replica has not got yet is lost with a master: that is Redis' promise.
+    watched.master.cli(&["WAIT", "1", "1000"]);
+    watched.master.kill();
+    let patience = std::time::Instant::now() + Duration::from_secs(30);
+    let claimed = loop {
+        match jobs.claim(QUEUE, claim(9)).await {
+            Ok(claimed) => break claimed,
+            Err(JobError::Unavailable { .. }) => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
+            Err(other) => panic!("{other}"),
+        }
+        assert!(std::time::Instant::now() < patience);
+    };
+    assert_eq!(claimed[0].lease.id, id("before"));
+}

@@ -1,6 +1,8 @@
 //! Real servers for tests: started on free ports, ended with the test.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub(crate) mod fleet;
+
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -44,6 +46,34 @@ impl Redis {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let port = free_port();
         let child = launch(port, folder.path(), &options);
+        Self {
+            child,
+            port,
+            folder,
+            options,
+        }
+    }
+
+    /// A sentinel with that configuration.
+    pub(crate) fn sentinel(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (port, file) = (free_port(), folder.path().join("sentinel.conf"));
+        std::fs::write(&file, config).unwrap();
+        let child = Command::new(program("redis-server").unwrap())
+            .arg(&file)
+            .args([
+                "--sentinel",
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        await_port(port);
+        let options = Vec::new();
         Self {
             child,
             port,
