@@ -20,11 +20,12 @@ pub(super) enum Taken {
     Bad(Lease),
 }
 
-pub(super) fn claimed(queue: &Arc<str>, value: Value) -> Result<Taken, JobError> {
-    let mut parts = Parts::of(value)?;
+/// The next of the jobs that stand one after the other.
+pub(super) fn claimed(queue: &Arc<str>, parts: &mut Parts) -> Result<Taken, JobError> {
     let id = parts.id()?;
     let blob = Blob::read(queue, parts.bytes()?)?;
     let (epoch, attempt, stalls) = (parts.number()?, parts.small()?, parts.small()?);
+    let run_at = parts.number()?;
     let lease = Lease {
         queue: Arc::clone(queue),
         id,
@@ -39,7 +40,7 @@ pub(super) fn claimed(queue: &Arc<str>, value: Value) -> Result<Taken, JobError>
         attempt,
         stalls,
         created_at: blob.created_at,
-        run_at: parts.number()?,
+        run_at,
     }))
 }
 
@@ -87,6 +88,10 @@ pub(super) fn state(number: u64) -> Option<JobState> {
 pub(super) struct Parts(std::vec::IntoIter<Value>);
 
 impl Parts {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_slice().is_empty()
+    }
+
     pub(super) fn of(value: Value) -> Result<Self, JobError> {
         match value {
             Value::Array(parts) | Value::Set(parts) => Ok(Self(parts.into_iter())),

@@ -1,45 +1,66 @@
 //! Jobs and outcomes as the scripts take them. Pure.
 
+use std::sync::Arc;
+
+use serde::Serialize;
+
 use super::scripts::Args;
-use crate::clock::millis;
+use crate::clock::{EpochMillis, millis};
 use crate::job::{Failure, JobError, JobId, JobSpec, Outcome, Payload, Settlement};
 
 /// A job that is to be taken in, ready to be sent.
 pub(super) struct Packed {
     pub(super) id: JobId,
     blob: Vec<u8>,
-    priority: i16,
-    /// A time, `+` and a delay, or nothing.
-    due: String,
-    key: String,
-    held_for: u64,
-    group: String,
+    /// What is not as usual, as JSON.
+    more: String,
     size: usize,
+}
+
+/// What the script needs to know at once.
+#[derive(Serialize)]
+struct More<'a> {
+    #[serde(skip_serializing_if = "is_zero")]
+    priority: i16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<EpochMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_for: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
 }
 
 /// The header and the payload; when it was taken in is written before them.
 pub(super) fn pack(mut spec: JobSpec) -> Result<Packed, JobError> {
     let id = spec.id.take().unwrap_or_default();
-    let due = match (spec.run_at.take(), spec.delay_ms.take()) {
-        (Some(at), _) => at.to_string(),
-        (None, Some(delay)) => format!("+{delay}"),
-        (None, None) => String::new(),
-    };
-    spec.queue = "".into();
+    let (run_at, delay) = (spec.run_at.take(), spec.delay_ms.take());
+    spec.queue = Arc::default();
     let payload = std::mem::replace(&mut spec.payload, Payload::NULL);
+    let unwritten = |e: serde_json::Error| JobError::invalid("job", e.to_string());
     let mut blob = Vec::with_capacity(payload.len() + 16);
-    serde_json::to_writer(&mut blob, &spec).map_err(|e| JobError::invalid("job", e.to_string()))?;
+    serde_json::to_writer(&mut blob, &spec).map_err(unwritten)?;
     blob.push(b'\n');
     blob.extend_from_slice(payload.as_bytes());
-    let text = |name: &Option<Box<str>>| name.as_deref().unwrap_or_default().to_owned();
+    let more = More {
+        priority: spec.priority,
+        run_at,
+        delay,
+        key: spec.unique_key.as_deref(),
+        held_for: spec.unique_for_ms,
+        group: spec.group.as_deref(),
+    };
+    let more = match &more {
+        More { priority: 0, run_at: None, delay: None, key: None, group: None, .. } => String::new(),
+        more => serde_json::to_string(more).map_err(unwritten)?,
+    };
     Ok(Packed {
         id,
         blob,
-        priority: spec.priority,
-        due,
-        key: text(&spec.unique_key),
-        held_for: spec.unique_for_ms.unwrap_or(0),
-        group: text(&spec.group),
+        more,
         size: payload.len(),
     })
 }
@@ -58,13 +79,12 @@ impl Packed {
     pub(super) fn push_to(self, args: &mut Args) {
         args.push(self.id.as_str());
         args.push(self.blob);
-        args.push(self.priority.to_string().as_str());
-        args.push(self.due.as_str());
-        args.push(self.key.as_str());
-        args.push(self.held_for);
-        args.push(self.group.as_str());
-        args.push(self.size as u64);
+        args.push(self.more.as_str());
     }
+}
+
+fn is_zero(priority: &i16) -> bool {
+    *priority == 0
 }
 
 /// The end of an attempt.

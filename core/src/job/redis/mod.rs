@@ -333,8 +333,9 @@ impl JobManager for RedisJobs {
             settled.push(state.ok_or_else(stale));
         }
         let (mut claimed, mut bad) = (Vec::new(), Vec::new());
-        for value in Parts::of(parts.next()?)? {
-            match decode::claimed(&queue, value)? {
+        let mut taken = Parts::of(parts.next()?)?;
+        while !taken.is_empty() {
+            match decode::claimed(&queue, &mut taken)? {
                 Taken::Job(job) => claimed.push(job),
                 Taken::Bad(lease) => bad.push(lease),
             }

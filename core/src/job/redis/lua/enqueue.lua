@@ -1,7 +1,9 @@
--- Takes jobs in. ARGV from 4: for each id, blob, priority, due ('' for at once), unique
--- key, how long it is held, group, and the payload's size. Gives for each '' when it
--- was taken in, 'duplicate:ID', 'large:LIMIT' or 'full:LIMIT'.
-local COUNT = 8
+-- Takes jobs in. ARGV from 4: for each id, blob, and what is not as usual: '' or JSON
+-- with priority, run_at, delay, key, held_for and group. Gives for each '' when it was
+-- taken in, 'duplicate:ID', 'large:LIMIT' or 'full:LIMIT'.
+local COUNT = 3
+local USUALLY = {}
+local created = base36(now)
 local answers, jobs, ready = {}, {}, {}
 local ids = {}
 for i = 4, #ARGV, COUNT do ids[#ids + 1] = ARGV[i] end
@@ -23,39 +25,35 @@ local function holder(name)
 end
 
 for i = 4, #ARGV, COUNT do
-  local id, blob, priority, due, name, held_for, group, size =
-    unpack(ARGV, i, i + COUNT - 1)
-  size = tonumber(size)
+  local id, blob, more = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  more = more == '' and USUALLY or cjson.decode(more)
+  -- Without the digits that go before it.
+  local size = #blob - string.find(blob, '\n', 1, true)
   local answer
   if there[id] then
     answer = 'duplicate:' .. id
   elseif size > meta.max_payload then
-    answer = 'large:' .. string.format('%.0f', meta.max_payload)
+    answer = 'large:' .. whole(meta.max_payload)
   elseif meta.bytes + size > meta.max_bytes then
-    answer = 'full:' .. string.format('%.0f', meta.max_bytes)
+    answer = 'full:' .. whole(meta.max_bytes)
   else
-    local by = name ~= '' and holder(name)
+    local by = more.key and holder(more.key)
     if by then
       answer = 'duplicate:' .. by
     else
       answer = ''
       there[id] = true
       meta.bytes = meta.bytes + size
-      if name ~= '' then
-        redis.call('HSET', key('unique'), name,
-          string.format('1|%.0f|%s', now + tonumber(held_for), id))
+      if more.key then
+        redis.call('HSET', key('unique'), more.key, '1|' .. whole(now + (more.held_for or 0)) .. '|' .. id)
       end
-      blob = base36(now) .. blob
       jobs[#jobs + 1] = id
-      jobs[#jobs + 1] = blob
-      local at = tonumber(due ~= '' and due or 0)
-      if string.sub(due, 1, 1) == '+' then at = now + tonumber(string.sub(due, 2)) end
-      if at > now then
-        local run = new_run(blob)
-        delay(id, run, at)
+      jobs[#jobs + 1] = created .. blob
+      local due = more.run_at or more.delay and now + more.delay or 0
+      if due > now then
+        delay(id, new_run(created .. blob), due)
       else
-        if group == '' then group = false end
-        ready[#ready + 1] = place(tonumber(priority), group)
+        ready[#ready + 1] = whole(place(more.priority or 0, more.group or ''))
         ready[#ready + 1] = id
         tell(id, 'waiting')
         rung = true

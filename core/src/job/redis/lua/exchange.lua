@@ -1,13 +1,13 @@
 -- Records ends of attempts and claims. ARGV from 4: worker, how many, lease in
 -- milliseconds, then for each settlement id, epoch, what, and two words about it.
--- Gives the settled states (0: stale), the claimed jobs, and when to ask again.
+-- Gives the settled states (0: stale), the claimed jobs as id, blob, epoch, attempt,
+-- stalls and run_at one after the other, and when to ask again.
 local worker, wanted, lease = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local settled, claimed = {}, {}
+local settled, claimed, taken = {}, {}, 0
 local WORDS = 5
 
-local function settle(id, epoch, what, one, two)
-  local packed = redis.call('HGET', key('run'), id)
-  local run = packed and cmsgpack.unpack(packed)
+local function settle(packed, id, epoch, what, one, two)
+  local run = packed and unpacked(packed)
   if not run or run[STATE] ~= RUNNING or run[EPOCH] ~= tonumber(epoch) then return 0 end
   if what == 'complete' and #one > meta.max_payload then
     what, one = 'fail', cjson.encode({ kind = 'result_too_large', message = 'the result has ' .. #one
@@ -24,7 +24,7 @@ local function settle(id, epoch, what, one, two)
     if finish(id, run, state) and (what == 'fail' or what == 'retry') then
       redis.call('HSET', key('err'), id, one)
     end
-  elseif what == 'fail' or (what == 'retry' and run[DEADLINE] and now + tonumber(two) > run[DEADLINE]) then
+  elseif what == 'fail' or (what == 'retry' and run[DEADLINE] > 0 and now + tonumber(two) > run[DEADLINE]) then
     state = FAILED
     if finish(id, run, state) then redis.call('HSET', key('err'), id, one) end
   elseif what == 'retry' then
@@ -47,31 +47,89 @@ local function settle(id, epoch, what, one, two)
   return state
 end
 
-local ended = false
-local fresh = {}
-for i = 7, #ARGV, WORDS do
-  local id = ARGV[i]
-  -- What this call wrote of a job is not there to read before it is flushed.
-  if fresh[id] then write_pending() fresh = {} end
-  local state = settle(unpack(ARGV, i, i + WORDS - 1))
-  fresh[id] = true
-  ended = ended or state >= COMPLETED
-  settled[#settled + 1] = state
+-- The way of most jobs, without a table: done at the first attempt, and not kept.
+local function completed(packed, id, epoch, what)
+  if what ~= 'complete' or not packed then return end
+  local state, _, logged, _, held, _, _, _, _, _, _, _, _, size, ttl, _, _, group, name =
+    struct.unpack(FORM, packed)
+  if state ~= RUNNING or held ~= 1 or epoch ~= '1' or logged ~= 0 or ttl > 0 or group ~= '' or name ~= '' then
+    return
+  end
+  out.lease[#out.lease + 1] = id
+  out.job[#out.job + 1] = id
+  out.run[#out.run + 1] = id
+  meta.bytes = meta.bytes - size
+  tell(id, 'completed')
+  return COMPLETED
 end
-write_pending()
+
+local ended = false
+local STEP = 200 * WORDS
+for first = 7, #ARGV, STEP do
+  local last = math.min(first + STEP - WORDS, #ARGV)
+  local ids = {}
+  for i = first, last, WORDS do ids[#ids + 1] = ARGV[i] end
+  local runs = redis.call('HMGET', key('run'), unpack(ids))
+  local seen = {}
+  for n, id in ipairs(ids) do
+    local packed = runs[n]
+    if seen[id] then
+      -- What this call wrote of a job is not there to read before it is written.
+      write_pending()
+      packed = redis.call('HGET', key('run'), id)
+    end
+    seen[id] = true
+    local i = first + (n - 1) * WORDS
+    local state = completed(packed, id, ARGV[i + 1], ARGV[i + 2]) or settle(packed, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    ended = ended or state >= COMPLETED
+    settled[#settled + 1] = state
+  end
+  write_pending()
+end
 tidy(math.max(100, wanted))
 if ended and followed and is_drained() then tell(nil, 'drained') end
 
 local room = room_for(wanted)
 local leases, expired = {}, false
+local lapse = whole(now + lease)
+local function hand_out(id, blob, epoch, attempt, stalls, run_at)
+  leases[#leases + 1] = lapse
+  leases[#leases + 1] = id
+  tell(id, 'running')
+  taken = taken + 1
+  local n = #claimed
+  claimed[n + 1], claimed[n + 2], claimed[n + 3] = id, blob, epoch
+  claimed[n + 4], claimed[n + 5], claimed[n + 6] = attempt, stalls, run_at
+end
+
+local function served(score)
+  meta.served = math.max(meta.served, (score + 500 * LEVEL) % LEVEL)
+end
+
+-- The way of most jobs, without a table: claimed for the first time, without group
+-- and deadline.
+local function taken_at_once(id, score, blob)
+  local header, size = header_of(blob)
+  if header.group or header.deadline or header.unique_key then return false end
+  local created = created_of(blob)
+  local runs = out.runs
+  runs[#runs + 1] = id
+  runs[#runs + 1] = struct.pack(FORM, RUNNING, 0, 0, header.priority or 0, 1, 1, 0, header.max_stalls or 3,
+    created, now, 0, score, 0, size, header.result_ttl_ms or HOUR, 0, worker, '', '')
+  served(score)
+  hand_out(id, blob, 1, 1, 0, created)
+  return true
+end
+
 local function take(id, score, blob, packed)
-  local run = packed and cmsgpack.unpack(packed) or new_run(blob)
-  if run[DEADLINE] and run[DEADLINE] < now then
+  if not packed and taken_at_once(id, tonumber(score), blob) then return end
+  local run = packed and unpacked(packed) or new_run(blob)
+  if run[DEADLINE] > 0 and run[DEADLINE] < now then
     fail(id, run, FAILED, 'expired', 'its deadline passed before a worker was free')
     expired = true
     return
   end
-  if run[GROUP] then
+  if run[GROUP] ~= '' then
     local group = group_of(run[GROUP])
     if meta.group_concurrency and group.running >= meta.group_concurrency then
       redis.call('ZADD', key('parked:' .. run[GROUP]), score, id)
@@ -82,19 +140,16 @@ local function take(id, score, blob, packed)
     group.running = group.running + 1
   end
   run[SCORE] = tonumber(score)
-  meta.served = math.max(meta.served, (run[SCORE] + 500 * LEVEL) % LEVEL)
+  served(run[SCORE])
   run[STATE], run[EPOCH], run[ATTEMPT] = RUNNING, run[EPOCH] + 1, run[ATTEMPT] + 1
   run[STARTED], run[WORKER] = now, worker
   if run[EPOCH] > 1 then out.prog[#out.prog + 1] = id end
   save(id, run)
-  leases[#leases + 1] = now + lease
-  leases[#leases + 1] = id
-  tell(id, 'running')
-  claimed[#claimed + 1] = { id, blob, run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT] }
+  hand_out(id, blob, run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT])
 end
 
-while #claimed < room do
-  local popped = redis.call('ZPOPMIN', key('ready'), math.min(room - #claimed, 1000))
+while taken < room do
+  local popped = redis.call('ZPOPMIN', key('ready'), math.min(room - taken, 1000))
   if #popped == 0 then break end
   local ids = {}
   for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
@@ -107,8 +162,8 @@ end
 many('ZADD', key('lease'), leases, 2)
 write_pending()
 if expired and followed and is_drained() then tell(nil, 'drained') end
-if meta.rate_gap and #claimed > 0 then
-  meta.arrival = math.max(meta.arrival, now_us) + meta.rate_gap * #claimed
+if meta.rate_gap and taken > 0 then
+  meta.arrival = math.max(meta.arrival, now_us) + meta.rate_gap * taken
 end
 
 local again
@@ -117,8 +172,8 @@ local function sooner(at)
 end
 local due = redis.call('ZRANGE', key('delayed'), 0, 0, 'WITHSCORES')
 sooner(tonumber(due[2] or false))
-local lapse = redis.call('ZRANGE', key('lease'), 0, 0, 'WITHSCORES')
-if lapse[2] then sooner(tonumber(lapse[2]) + 1) end
+local first = redis.call('ZRANGE', key('lease'), 0, 0, 'WITHSCORES')
+if first[2] then sooner(tonumber(first[2]) + 1) end
 if meta.rate_gap and redis.call('ZCARD', key('ready')) > 0 then
   local _, wait = rate_room()
   sooner(now + math.ceil(wait / 1000))

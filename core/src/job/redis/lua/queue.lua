@@ -2,14 +2,12 @@
 -- prefix of its other keys, ARGV[2] the time in milliseconds ('' for the server's own),
 -- ARGV[3] '1' to tell of events whether or not somebody follows here.
 --
--- A job's `run` record is there once it is more than waiting for the first time. Its
--- fields: state, epoch, attempt, stalls, run_at, started, finished, cancel, score,
--- sequence, worker, and what its end needs to know: size, ttl, group, key, key_for,
--- max_stalls, deadline, whether it has a log, and its priority.
-local STATE, EPOCH, ATTEMPT, STALLS, RUN_AT, STARTED, FINISHED, CANCEL, SCORE, SEQUENCE, WORKER =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-local SIZE, TTL, GROUP, KEY, KEY_FOR, MAX_STALLS, DEADLINE, LOGGED, PRIORITY =
-  12, 13, 14, 15, 16, 17, 18, 19, 20
+-- A job's `run` record is there once it is more than waiting for the first time: the
+-- fields below, packed by `FORM`. 0 and '' stand for what is not there.
+local FORM = '>BBBhI4I4I4I4dddddI4ddsss'
+local STATE, CANCEL, LOGGED, PRIORITY, EPOCH, ATTEMPT, STALLS, MAX_STALLS = 1, 2, 3, 4, 5, 6, 7, 8
+local RUN_AT, STARTED, FINISHED, SCORE, SEQUENCE = 9, 10, 11, 12, 13
+local SIZE, TTL, DEADLINE, WORKER, GROUP, KEY = 14, 15, 16, 17, 18, 19
 local WAITING, DELAYED, RUNNING, COMPLETED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6
 local NAMES = { 'waiting', 'delayed', 'running', 'completed', 'failed', 'cancelled' }
 local LIST, P = KEYS[1], ARGV[1]
@@ -68,8 +66,10 @@ local out = { lease = {}, job = {}, run = {}, runs = {}, err = {}, res = {}, pro
 local function save(id, run)
   local list = out.runs
   list[#list + 1] = id
-  list[#list + 1] = cmsgpack.pack(run)
+  list[#list + 1] = struct.pack(FORM, unpack(run, 1, KEY))
 end
+
+local function unpacked(packed) return { struct.unpack(FORM, packed) } end
 
 local groups = {}
 
@@ -125,7 +125,7 @@ end
 -- A place in the line. Groups take turns by their tags; see memory/fair.rs.
 local function place(priority, name)
   local tag
-  if name then
+  if name ~= '' then
     local group = group_of(name)
     group.last = math.max(group.last, meta.served) + 1
     tag = group.last
@@ -144,32 +144,35 @@ end
 -- Jobs of one millisecond are promoted in the order of their sequence.
 local function delayed_member(run, id) return string.format('%012x', run[SEQUENCE]) .. id end
 
+-- Integers as text: numbers among a command's arguments are slow, and lose digits.
+local function whole(number) return string.format('%d', number) end
+
 -- A blob is when the job was taken in (8 digits to the base of 36), what was asked for
 -- but the payload, as JSON, and behind a line feed the payload.
+local USUAL_HEADER = {}
+
 local function header_of(blob)
   local at = string.find(blob, '\n', 9, true)
-  if string.sub(blob, 9, 11) == '{}\n' then return {}, #blob - at end
-  return cjson.decode(string.sub(blob, 9, at - 1)), #blob - at
+  local size = #blob - at
+  if at == 11 then return USUAL_HEADER, size end
+  -- The one setting that most have who have any.
+  local ttl = string.match(blob, '^{"result_ttl_ms":(%d+)}\n', 9)
+  if ttl then return { result_ttl_ms = tonumber(ttl) }, size end
+  return cjson.decode(string.sub(blob, 9, at - 1)), size
 end
 
 local function created_of(blob) return tonumber(string.sub(blob, 1, 8), 36) end
 
-local function some(value)
-  if value == nil or value == cjson.null then return false end
-  return value
-end
-
 local function new_run(blob)
   local header, size = header_of(blob)
-  local created = created_of(blob)
-  return { WAITING, 0, 0, 0, created, 0, 0, 0, 0, 0, '', size, some(header.result_ttl_ms) or HOUR,
-    some(header.group), some(header.unique_key), some(header.unique_for_ms) or 0,
-    some(header.max_stalls) or 3, some(header.deadline), 0, some(header.priority) or 0 }
+  return { WAITING, 0, 0, header.priority or 0, 0, 0, 0, header.max_stalls or 3,
+    created_of(blob), 0, 0, 0, 0, size, header.result_ttl_ms or HOUR, header.deadline or 0,
+    '', header.group or '', header.unique_key or '' }
 end
 
 local function run_of(id)
   local packed = redis.call('HGET', key('run'), id)
-  if packed then return cmsgpack.unpack(packed) end
+  if packed then return unpacked(packed) end
   local blob = redis.call('HGET', key('job'), id)
   if blob then
     local run = new_run(blob)
@@ -182,14 +185,14 @@ end
 local function line_up(id, run)
   run[STATE] = WAITING
   run[SCORE] = place(run[PRIORITY], run[GROUP])
-  redis.call('ZADD', key('ready'), run[SCORE], id)
+  redis.call('ZADD', key('ready'), whole(run[SCORE]), id)
   tell(id, 'waiting')
   rung = true
 end
 
 -- One of the group's jobs runs no more: the next that waits aside goes back to the line.
 local function leave(run)
-  if not run[GROUP] then return end
+  if run[GROUP] == '' then return end
   local group = group_of(run[GROUP])
   group.running = math.max(0, group.running - 1)
   if group.parked > 0 then
@@ -212,7 +215,7 @@ end
 local function step_out(id, run)
   if run[STATE] == DELAYED then
     redis.call('ZREM', key('delayed'), delayed_member(run, id))
-  elseif redis.call('ZREM', key('ready'), id) == 0 and run[GROUP] then
+  elseif redis.call('ZREM', key('ready'), id) == 0 and run[GROUP] ~= '' then
     if redis.call('ZREM', key('parked:' .. run[GROUP]), id) == 1 then
       redis.call('ZREM', key('parked'), id)
       local group = group_of(run[GROUP])
@@ -222,7 +225,7 @@ local function step_out(id, run)
 end
 
 local function free_key(id, run)
-  if not run[KEY] then return end
+  if run[KEY] == '' then return end
   local held = redis.call('HGET', key('unique'), run[KEY])
   if not held then return end
   local live, until_ms, by = string.match(held, '^(%d)|(%d+)|(.*)$')
@@ -235,18 +238,19 @@ local function free_key(id, run)
   end
 end
 
-local PARTS = { 'job', 'run', 'err', 'res', 'prog' }
-
 local function forget(id, run)
-  for _, part in ipairs(PARTS) do
-    local list = out[part]
-    list[#list + 1] = id
+  out.job[#out.job + 1] = id
+  out.run[#out.run + 1] = id
+  -- What only later attempts, reports and ends leave behind.
+  if run[EPOCH] ~= 1 or run[LOGGED] ~= 0 or run[STATE] ~= RUNNING then
+    out.err[#out.err + 1] = id
+    out.res[#out.res + 1] = id
+    out.prog[#out.prog + 1] = id
   end
-  if run[LOGGED] == 1 then redis.call('DEL', key('log:' .. id)) end
+  if run[LOGGED] ~= 0 then redis.call('DEL', key('log:' .. id)) end
 end
 
 local function finish(id, run, state)
-  run[STATE], run[FINISHED] = state, now
   meta.bytes = meta.bytes - run[SIZE]
   free_key(id, run)
   tell(id, NAMES[state])
@@ -255,6 +259,7 @@ local function finish(id, run, state)
     forget(id, run)
     return false
   end
+  run[STATE], run[FINISHED] = state, now
   redis.call('ZADD', key(NAMES[state]), now + kept, id)
   save(id, run)
   return true

@@ -4,9 +4,9 @@ local answers, leases = {}, {}
 local lease = tonumber(ARGV[4])
 for i = 5, #ARGV, 2 do
   local packed = redis.call('HGET', key('run'), ARGV[i])
-  local run = packed and cmsgpack.unpack(packed)
+  local run = packed and unpacked(packed)
   if run and run[STATE] == RUNNING and run[EPOCH] == tonumber(ARGV[i + 1]) then
-    leases[#leases + 1] = now + lease
+    leases[#leases + 1] = whole(now + lease)
     leases[#leases + 1] = ARGV[i]
     answers[#answers + 1] = 1 + run[CANCEL]
   else

@@ -2,11 +2,15 @@
 -- Gives 1, or 0 if it is stale.
 local id, epoch, progress = ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local packed = redis.call('HGET', key('run'), id)
-local run = packed and cmsgpack.unpack(packed)
+local run = packed and unpacked(packed)
 if not run or run[STATE] ~= RUNNING or run[EPOCH] ~= epoch then return 0 end
 if progress ~= '' then
   redis.call('HSET', key('prog'), id, progress)
   tell(id, 'progress', cjson.decode(progress))
+  if run[LOGGED] == 0 then
+    run[LOGGED] = 1
+    save(id, run)
+  end
 end
 if #ARGV > 6 then
   local lines = {}

@@ -29,7 +29,7 @@ function VERBS.delete(id, run)
   end
   if state <= RUNNING then
     meta.bytes = meta.bytes - run[SIZE]
-    if run[KEY] then redis.call('HDEL', key('unique'), run[KEY]) end
+    if run[KEY] ~= '' then redis.call('HDEL', key('unique'), run[KEY]) end
   end
   forget(id, run)
   tell(id, 'deleted')
@@ -40,7 +40,7 @@ function VERBS.revive(id, run)
   if run[STATE] < COMPLETED then return -run[STATE] end
   redis.call('ZREM', key(NAMES[run[STATE]]), id)
   meta.bytes = meta.bytes + run[SIZE]
-  if run[KEY] then redis.call('HSET', key('unique'), run[KEY], '1|0|' .. id) end
+  if run[KEY] ~= '' then redis.call('HSET', key('unique'), run[KEY], '1|0|' .. id) end
   run[ATTEMPT], run[STALLS], run[RUN_AT], run[FINISHED], run[CANCEL] = 0, 0, now, 0, 0
   for _, part in ipairs({ 'err', 'res', 'prog' }) do redis.call('HDEL', key(part), id) end
   line_up(id, run)

@@ -1,0 +1,93 @@
+//! Jobs a second: taken in at once, one by one from 64 tasks, and run by a worker of
+//! 100 slots whose handlers do nothing. Usage: `jobs URL [JOBS]`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use credential_rotation::connect;
+use credential_rotation::job::{
+    Claim, Exchange, JobManager, JobSpec, Outcome, Payload, Settlement,
+};
+use credential_rotation_benches::print;
+use futures_util::future::join_all;
+use serde_json::json;
+
+type Failure = Box<dyn std::error::Error>;
+
+const QUEUE: &str = "bench";
+const BATCH: usize = 1_000;
+const SLOTS: usize = 100;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let mut words = std::env::args().skip(1);
+    let url = words.next().ok_or("usage: jobs URL [JOBS]")?;
+    let count: usize = words.next().map_or(Ok(200_000), |word| word.parse())?;
+    let name = url.split(':').next().unwrap_or_default().to_owned();
+    let jobs = connect::jobs(&url).await?;
+
+    let began = Instant::now();
+    for _ in 0..count / BATCH {
+        jobs.enqueue((0..BATCH).map(|_| job()).collect()).await?;
+    }
+    told(&name, "bulk add", count, began);
+
+    let began = Instant::now();
+    drain(jobs.as_ref(), count).await?;
+    told(&name, "drain", count, began);
+
+    let began = Instant::now();
+    let each = count / 4 / 64;
+    let tasks = (0..64).map(|_| {
+        let jobs = Arc::clone(&jobs);
+        tokio::spawn(async move {
+            for _ in 0..each {
+                jobs.enqueue_one(job()).await?;
+            }
+            Ok::<_, credential_rotation::job::JobError>(())
+        })
+    });
+    for task in join_all(tasks).await {
+        task??;
+    }
+    told(&name, "add one by one", each * 64, began);
+    drain(jobs.as_ref(), each * 64).await?;
+    Ok(())
+}
+
+fn job() -> JobSpec {
+    let payload = Payload::from_json(format!("{{\"text\":\"{}\"}}", "x".repeat(189)));
+    JobSpec::new(QUEUE, payload.unwrap_or_default()).with(|job| job.result_ttl_ms = 0)
+}
+
+async fn drain(jobs: &dyn JobManager, count: usize) -> Result<(), Failure> {
+    let mut done = 0;
+    let mut settle = Vec::new();
+    while done < count {
+        let claim = Claim {
+            worker: "bench".into(),
+            max: SLOTS,
+            lease: Duration::from_secs(30),
+        };
+        let exchange = Exchange {
+            queue: QUEUE.into(),
+            settle,
+            claim,
+        };
+        let exchanged = jobs.exchange(exchange).await?;
+        done += exchanged.settled.len();
+        let finish = |one: credential_rotation::job::Claimed| Settlement {
+            lease: one.lease,
+            outcome: Outcome::Complete {
+                result: Payload::NULL,
+            },
+        };
+        settle = exchanged.claimed.into_iter().map(finish).collect();
+    }
+    Ok(())
+}
+
+fn told(name: &str, what: &str, count: usize, began: Instant) {
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    print(&format!("jobs {name} {what}"), rate, "jobs/s", json!({}));
+}
