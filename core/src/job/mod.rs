@@ -22,6 +22,9 @@ mod spec;
 mod state;
 mod webhook;
 
+#[cfg(test)]
+mod model;
+
 pub use attempt::{
     Claim, Claimed, Enqueued, Exchange, Exchanged, Lease, Outcome, Renewal, Report, Settlement,
 };

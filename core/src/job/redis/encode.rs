@@ -54,7 +54,14 @@ pub(super) fn pack(mut spec: JobSpec) -> Result<Packed, JobError> {
         group: spec.group.as_deref(),
     };
     let more = match &more {
-        More { priority: 0, run_at: None, delay: None, key: None, group: None, .. } => String::new(),
+        More {
+            priority: 0,
+            run_at: None,
+            delay: None,
+            key: None,
+            group: None,
+            ..
+        } => String::new(),
         more => serde_json::to_string(more).map_err(unwritten)?,
     };
     Ok(Packed {
