@@ -24,7 +24,8 @@ pub enum JobState {
 }
 
 /// What can happen to a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Move {
     /// Its time has come.
     Promote,
@@ -123,3 +124,41 @@ pub const TABLE: [(JobState, Move, JobState); 17] = {
         (Cancelled, Move::Revive, Waiting),
     ]
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_same_table() {
+        let page = include_str!("../../../docs/job-states.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| "))
+            .skip(1)
+            .map(|line| line.split(" | ").take(3).collect())
+            .collect();
+        let ours: Vec<Vec<String>> = TABLE
+            .iter()
+            .map(|(from, by, to)| {
+                let by = serde_json::to_value(by).unwrap();
+                vec![
+                    from.as_str().to_owned(),
+                    by.as_str().unwrap().to_owned(),
+                    to.as_str().to_owned(),
+                ]
+            })
+            .collect();
+        assert_eq!(rows, ours);
+    }
+
+    #[test]
+    fn names_go_there_and_back_and_what_is_not_in_the_table_is_no_move() {
+        for state in JobState::ALL {
+            assert_eq!(JobState::from_name(state.as_str()), Some(state));
+        }
+        assert_eq!(JobState::from_name("paused"), None);
+        assert_eq!(JobState::Completed.after(Move::Claim), None);
+        assert_eq!(JobState::Waiting.after(Move::Complete), None);
+    }
+}
