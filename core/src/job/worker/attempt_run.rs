@@ -54,7 +54,9 @@ pub(super) fn start(chosen: &Chosen, attempt: &Arc<Attempt>) -> Started {
     }
     let begun = Instant::now();
     // Nobody is woken: the task it may get polls it anew.
-    let polled = work.as_mut().poll(&mut task::Context::from_waker(Waker::noop()));
+    let polled = work
+        .as_mut()
+        .poll(&mut task::Context::from_waker(Waker::noop()));
     chosen.pace.learn(begun.elapsed());
     match polled {
         Poll::Ready(end) => Started::Ended(end),

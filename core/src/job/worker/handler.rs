@@ -62,6 +62,13 @@ where
     }
 }
 
+#[async_trait]
+impl Handler for Arc<dyn Handler> {
+    async fn run(&self, job: Context) -> Result<Payload, HandlerError> {
+        (**self).run(job).await
+    }
+}
+
 /// A handler that may block its thread: it gets one of its own.
 ///
 /// It cannot be interrupted: let it look at [`Context::is_cancelled`] now and then. One

@@ -143,7 +143,16 @@ mod tests {
         for (text, lane) in rows {
             assert_eq!(Lane::parse(text).unwrap().to_string(), lane);
         }
-        for text in ["", ":2", "a:0", "a,a:1", "a,:1", "a:65537", "a:99999999999999999999999", "a b"] {
+        for text in [
+            "",
+            ":2",
+            "a:0",
+            "a,a:1",
+            "a,:1",
+            "a:65537",
+            "a:99999999999999999999999",
+            "a b",
+        ] {
             assert!(Lane::parse(text).is_err(), "{text}");
         }
     }
@@ -160,7 +169,10 @@ mod tests {
         for _ in 0..10_000 {
             asked[lane.pick(|_| true).unwrap()] += 1;
         }
-        assert!(asked[0] > 7_500 && asked[1] > 500 && asked[2] > 500, "{asked:?}");
+        assert!(
+            asked[0] > 7_500 && asked[1] > 500 && asked[2] > 500,
+            "{asked:?}"
+        );
         assert_eq!(lane.pick(|nth| nth == 2), Some(2));
         assert_eq!(lane.pick(|_| false), None);
     }

@@ -27,12 +27,7 @@ impl WorkerReport {
     /// Attempts that were recorded.
     #[must_use]
     pub fn recorded(&self) -> u64 {
-        self.completed
-            + self.failed
-            + self.cancelled
-            + self.retried
-            + self.snoozed
-            + self.released
+        self.completed + self.failed + self.cancelled + self.retried + self.snoozed + self.released
     }
 
     pub(super) fn record(&mut self, outcome: &Outcome, state: JobState) {

@@ -48,7 +48,11 @@ pub(super) async fn round(crew: &Crew) -> Result<Option<Duration>, JobError> {
         let now = crew.clock.now();
         let name = schedule.name.clone();
         let due = schedule.next_at <= now;
-        match if due { fire_one(crew, schedule, now).await } else { Ok(schedule.next_at) } {
+        match if due {
+            fire_one(crew, schedule, now).await
+        } else {
+            Ok(schedule.next_at)
+        } {
             Ok(next) => rest = rest.min(Duration::from_millis(next.saturating_sub(now).max(1))),
             Err(error @ JobError::Invalid { .. }) => {
                 tracing::warn!(%error, schedule = name, "it cannot be fired");

@@ -23,9 +23,7 @@ pub(super) fn outcome(claimed: &Claimed, end: End, cancel_requested: bool) -> Ou
         End::Answered(Ok(result)) => return Outcome::Complete { result },
         _ if cancel_requested => return Outcome::Cancel,
         End::Answered(Err(error)) => error,
-        End::Panicked(words) => {
-            HandlerError::Failed(Failure::new(failure_kind::PANIC, words))
-        }
+        End::Panicked(words) => HandlerError::Failed(Failure::new(failure_kind::PANIC, words)),
         End::Dropped => return Outcome::Release,
     };
     match error {
