@@ -21,6 +21,7 @@ mod schedule;
 mod spec;
 mod state;
 mod webhook;
+pub mod worker;
 
 #[cfg(test)]
 mod model;

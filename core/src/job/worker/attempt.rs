@@ -1,0 +1,95 @@
+//! One attempt as its worker keeps it: shared by lane, handler, renewals and desk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Desk, News};
+use crate::clock::EpochMillis;
+use crate::job::{Claimed, Lease};
+
+/// The place of an attempt that runs in no task.
+const NOWHERE: usize = usize::MAX;
+
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) claimed: Claimed,
+    pub(super) token: CancellationToken,
+    pub(super) deadline: Option<EpochMillis>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) news: Mutex<News>,
+    place: AtomicUsize,
+    cancel_requested: AtomicBool,
+    lost: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Attempt {
+    pub(super) fn new(
+        claimed: Claimed,
+        deadline: Option<EpochMillis>,
+        desk: &Arc<Desk>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            claimed,
+            token: CancellationToken::new(),
+            deadline,
+            desk: Arc::clone(desk),
+            news: Mutex::default(),
+            place: AtomicUsize::new(NOWHERE),
+            cancel_requested: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        &self.claimed.lease
+    }
+
+    /// Where the lane has it.
+    pub(super) fn place(&self) -> usize {
+        self.place.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_place(&self, place: usize) {
+        self.place.store(place, Ordering::Release);
+    }
+
+    /// It is to be called off. Tells whether that is news.
+    pub(super) fn request_cancel(&self) -> bool {
+        let news = !self.cancel_requested.swap(true, Ordering::AcqRel);
+        if news {
+            self.token.cancel();
+        }
+        news
+    }
+
+    pub(super) fn cancel_requested(&self) -> bool {
+        self.cancel_requested.load(Ordering::Acquire)
+    }
+
+    /// The job is another's: nothing it does counts. Tells whether that is news.
+    pub(super) fn lose(&self) -> bool {
+        let news = !self.lost.swap(true, Ordering::AcqRel);
+        if news {
+            self.token.cancel();
+        }
+        news
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// What came of it is known, and only to be recorded.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}

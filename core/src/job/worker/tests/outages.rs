@@ -1,0 +1,110 @@
+//! A backend that fails for a while costs time, never an outcome.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::between::{Between, Fate, Verb};
+use super::*;
+use crate::job::JobState;
+
+#[tokio::test]
+async fn no_outcome_is_lost_while_the_backend_fails_and_no_job_runs_twice() {
+    let jobs = memory();
+    let ids = put(&jobs, "q", 300).await;
+    let calls = AtomicU32::new(0);
+    let between = Between::new(SharedJobs::clone(&jobs), move |verb| {
+        match (verb, calls.fetch_add(1, Ordering::SeqCst) % 5) {
+            // A claim whose answer is lost stalls: not here.
+            (Verb::Exchange(settled, 0), 1) if settled > 0 => Fate::Unanswered,
+            (Verb::Exchange(..), 2 | 3) => Fate::Refused,
+            (Verb::Report, 0 | 2) => Fate::Refused,
+            _ => Fate::Good,
+        }
+    });
+    let runs = Arc::new(AtomicU32::new(0));
+    let handler = {
+        let runs = Arc::clone(&runs);
+        move |job: Context| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            async move {
+                job.progress(50.0, "half");
+                tokio::task::yield_now().await;
+                Ok(Payload::NULL)
+            }
+        }
+    };
+    let worker = Worker::builder(between)
+        .lane("q", 100)
+        .default_handler(handler);
+    let worker = start(worker);
+    for id in &ids {
+        let status = ended(&jobs, id).await.status;
+        assert_eq!((status.state, status.epoch), (JobState::Completed, 1));
+    }
+    let report = worker.stop().await;
+    assert_eq!(runs.load(Ordering::SeqCst), 300);
+    assert_eq!(
+        (report.completed + report.lost, report.unrecorded),
+        (300, 0),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_end_whose_answer_was_lost_is_sent_again_and_counts_once() {
+    let jobs = memory();
+    put(&jobs, "q", 1).await;
+    let lost = AtomicU32::new(0);
+    let between = Between::new(SharedJobs::clone(&jobs), move |verb| match verb {
+        Verb::Exchange(1.., _) if lost.fetch_add(1, Ordering::SeqCst) == 0 => Fate::Unanswered,
+        _ => Fate::Good,
+    });
+    let worker = Worker::builder(between)
+        .lane("q", 1)
+        .default_handler(nothing);
+    let worker = start(worker);
+    assert_eq!(
+        ended(&jobs, &id("q-0")).await.status.state,
+        JobState::Completed
+    );
+    let report = worker.stop().await;
+    assert_eq!((report.lost, report.recorded()), (1, 0), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_comes_again_as_a_stall() {
+    let jobs = memory();
+    put(&jobs, "q", 1).await;
+    let lost = AtomicU32::new(0);
+    let between = Between::new(SharedJobs::clone(&jobs), move |verb| match verb {
+        Verb::Exchange(0, 1..) if lost.fetch_add(1, Ordering::SeqCst) == 0 => Fate::Unanswered,
+        _ => Fate::Good,
+    });
+    let worker = Worker::builder(between)
+        .lane("q", 1)
+        .lease(Duration::from_millis(100))
+        .default_handler(nothing);
+    let worker = start(worker);
+    let status = ended(&jobs, &id("q-0")).await.status;
+    assert_eq!((status.attempt, status.stalls, status.epoch), (1, 1, 2));
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stops_without_a_backend_ends_and_says_what_is_unrecorded() {
+    let jobs = memory();
+    put(&jobs, "q", 1).await;
+    let between = Between::new(SharedJobs::clone(&jobs), |verb| match verb {
+        Verb::Exchange(1.., _) => Fate::Refused,
+        _ => Fate::Good,
+    });
+    let gate = Gate::new();
+    let worker = Worker::builder(between)
+        .lane("q", 1)
+        .default_handler(gate.handler());
+    let worker = start(worker);
+    gate.came.acquire().await.unwrap().forget();
+    gate.open(1);
+    worker.handle.stop();
+    let report = worker.task.await.unwrap().unwrap();
+    assert_eq!((report.unrecorded, report.recorded()), (1, 0), "{report:?}");
+}
