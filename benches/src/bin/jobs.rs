@@ -2,12 +2,12 @@
 //! 100 slots whose handlers do nothing. Usage: `jobs URL [JOBS]`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use credential_rotation::connect;
-use credential_rotation::job::{
-    Claim, Exchange, JobManager, JobSpec, Outcome, Payload, Settlement,
-};
+use credential_rotation::job::worker::{Context, Worker};
+use credential_rotation::job::{JobSpec, Payload, SharedJobs};
 use credential_rotation_benches::print;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Failure> {
     told(&name, "bulk add", count, began);
 
     let began = Instant::now();
-    drain(jobs.as_ref(), count).await?;
+    drain(&jobs, count).await?;
     told(&name, "drain", count, began);
 
     let began = Instant::now();
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Failure> {
         task??;
     }
     told(&name, "add one by one", each * 64, began);
-    drain(jobs.as_ref(), each * 64).await?;
+    drain(&jobs, each * 64).await?;
     Ok(())
 }
 
@@ -60,31 +60,29 @@ fn job() -> JobSpec {
     JobSpec::new(QUEUE, payload.unwrap_or_default()).with(|job| job.result_ttl_ms = 0)
 }
 
-async fn drain(jobs: &dyn JobManager, count: usize) -> Result<(), Failure> {
-    let mut done = 0;
-    let mut settle = Vec::new();
-    while done < count {
-        let claim = Claim {
-            worker: "bench".into(),
-            max: SLOTS,
-            lease: Duration::from_secs(30),
-        };
-        let exchange = Exchange {
-            queue: QUEUE.into(),
-            settle,
-            claim,
-        };
-        let exchanged = jobs.exchange(exchange).await?;
-        done += exchanged.settled.len();
-        let finish = |one: credential_rotation::job::Claimed| Settlement {
-            lease: one.lease,
-            outcome: Outcome::Complete {
-                result: Payload::NULL,
-            },
-        };
-        settle = exchanged.claimed.into_iter().map(finish).collect();
+/// Runs so many jobs with a worker of 100 slots whose handler does nothing.
+async fn drain(jobs: &SharedJobs, count: usize) -> Result<(), Failure> {
+    let left = Arc::new(AtomicUsize::new(count));
+    let (done, ended) = tokio::sync::watch::channel(false);
+    let handler = move |_: Context| {
+        if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            done.send_replace(true);
+        }
+        async { Ok(Payload::NULL) }
+    };
+    let worker = Worker::builder(Arc::clone(jobs))
+        .lane(QUEUE, SLOTS)
+        .handler(QUEUE, handler)
+        .build()?;
+    let mut ended = ended;
+    let report = worker
+        .run(async move { drop(ended.wait_for(|done| *done).await) })
+        .await?;
+    if report.completed == count as u64 {
+        Ok(())
+    } else {
+        Err(format!("{report:?} of {count}").into())
     }
-    Ok(())
 }
 
 fn told(name: &str, what: &str, count: usize, began: Instant) {
