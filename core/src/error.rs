@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::clock::EpochMillis;
 use crate::credential::CredentialStatus;
+use crate::job::JobError;
 use crate::provider::Fault;
 
 /// Anything that can go wrong. Cheap enough to clone: coalesced calls share one.
@@ -184,6 +185,9 @@ pub enum Error {
     /// A call after `close`.
     #[error("this wrapper is closed: make a new one")]
     Closed,
+    /// A refusal or a trouble of where jobs are kept.
+    #[error(transparent)]
+    Job(#[from] JobError),
 }
 
 impl Error {
@@ -214,6 +218,7 @@ impl Error {
             Self::StateUnavailable { .. } => "state_unavailable",
             Self::LockTimeout { .. } => "lock_timeout",
             Self::Closed => "closed",
+            Self::Job(error) => error.code(),
         }
     }
 

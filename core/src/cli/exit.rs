@@ -1,6 +1,7 @@
 //! The exit codes of both programs: what a script may rely on.
 
 use crate::error::Error;
+use crate::job::JobError;
 
 /// All went well.
 pub const OK: u8 = 0;
@@ -38,7 +39,16 @@ pub fn code_of(error: &Error) -> u8 {
         | Error::CliNotFound { .. }
         | Error::StateUnavailable { .. }
         | Error::LockTimeout { .. } => STATE,
-        Error::PoolSaturated { .. }
+        Error::Job(JobError::Unavailable { .. } | JobError::Unsuitable { .. }) => STATE,
+        Error::Job(
+            JobError::Invalid { .. }
+            | JobError::TooLarge { .. }
+            | JobError::UnknownJob { .. }
+            | JobError::UnknownQueue { .. }
+            | JobError::IllegalMove { .. },
+        ) => BAD_INPUT,
+        Error::Job(_)
+        | Error::PoolSaturated { .. }
         | Error::DeadlineExceeded { .. }
         | Error::RequestRejected { .. }
         | Error::AttemptsExhausted { .. }

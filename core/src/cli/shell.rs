@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::exit;
 use crate::error::Error;
+use crate::job::JobError;
 
 /// The streams of a program. Tests give their own.
 pub struct Shell<'a> {
@@ -36,6 +37,12 @@ pub(super) enum Stop {
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<JobError> for Stop {
+    fn from(error: JobError) -> Self {
+        Self::Error(error.into())
     }
 }
 
@@ -73,6 +80,24 @@ impl Shell<'_> {
             write!(self.out, "{text}{end}")?;
         }
         Ok(self.out.flush()?)
+    }
+
+    /// Writes a line of ours that ends in text that has its colour already.
+    pub(super) fn say_coloured(&mut self, text: &str, coloured: &str) -> Result<(), Stop> {
+        let text = if self.out_is_terminal {
+            printable(text)
+        } else {
+            text.to_owned()
+        };
+        writeln!(self.out, "{text}{coloured}")?;
+        Ok(self.out.flush()?)
+    }
+
+    /// Tells people something beside the results.
+    pub(super) fn note(&mut self, text: &str) {
+        // Nothing can be done when that fails.
+        let _ = writeln!(self.err, "{}", one_line(text));
+        let _ = self.err.flush();
     }
 
     /// Writes a result as one line of JSON.

@@ -11,12 +11,12 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A credential's state, in the colour of what it means.
+    /// A credential's, job's or queue's state, in the colour of what it means.
     pub(super) fn of_state(state: &str) -> Self {
         let colour = match state {
-            "ready" | "busy" => AnsiColor::Green,
-            "cooling" => AnsiColor::Yellow,
-            "missing" => AnsiColor::BrightBlack,
+            "ready" | "busy" | "running" | "completed" => AnsiColor::Green,
+            "cooling" | "waiting" | "delayed" | "paused" => AnsiColor::Yellow,
+            "missing" | "cancelled" => AnsiColor::BrightBlack,
             _ => AnsiColor::Red,
         };
         Self {

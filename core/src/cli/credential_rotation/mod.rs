@@ -1,10 +1,13 @@
-//! `credential-rotation`: asks by a configuration file, looks after its pools, and
-//! stands in for an endpoint.
+//! `credential-rotation`: asks by a configuration file, looks after its pools, runs
+//! jobs and looks after them, and stands in for an endpoint.
 
 mod call;
 mod configuration;
+mod jobs;
 mod pool;
+mod queues;
 mod simulate;
+mod worker;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -31,6 +34,14 @@ enum Command {
     Pool(pool::Pool),
     /// Look after a folder of qwen accounts: the actions of account-qwen
     Accounts(Box<Accounts>),
+    /// Run jobs from queues, until it is told to stop
+    Worker(worker::Worker),
+    /// Look at jobs, and at one of them; try one again, call one off
+    Jobs(jobs::Jobs),
+    /// Look at queues; pause one, let it go on
+    Queues(queues::Queues),
+    /// Look at the workers that are there, and at the queues
+    Status(queues::Status),
     /// Stand in for an LLM endpoint on this machine, until Ctrl-C
     Simulate(simulate::Simulate),
     /// Print the completions for a shell
@@ -47,6 +58,8 @@ Examples:
   credential-rotation pool list --json
   credential-rotation pool disable key-2 --reason \"rotated out\"
   credential-rotation accounts --list
+  credential-rotation worker --url redis://localhost --queues text_processing:2 --command ./summarise
+  credential-rotation jobs list --queue text_processing --state failed
   credential-rotation simulate --scenario scenario.json --port 8080
 
 Exit codes: 0 done, 1 the call failed, 2 bad command line, 3 no credential can be
@@ -59,6 +72,10 @@ pub(super) fn run(arguments: Arguments, shell: &mut Shell<'_>) -> Ended {
         Command::Call(call) => call.run(as_json, shell),
         Command::Pool(pool) => pool.run(as_json, shell),
         Command::Accounts(accounts) => account_qwen::act(*accounts, as_json, shell),
+        Command::Worker(worker) => worker.run(as_json, shell),
+        Command::Jobs(jobs) => jobs.run(as_json, shell),
+        Command::Queues(queues) => queues.run(as_json, shell),
+        Command::Status(status) => status.run(as_json, shell),
         Command::Simulate(simulate) => simulate.run(as_json, shell),
         Command::Completions { shell: of } => completions::print(Arguments::command(), of, shell),
     }

@@ -21,7 +21,7 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Credential>, Error> {
     let numbers = accounts.present()?;
     let account = |number: u32, file: PathBuf| {
         let account = Arc::new(OAuthAccount::open(file)?);
-        Ok(Credential::oauth_account(account_name(number), account))
+        Ok::<_, Error>(Credential::oauth_account(account_name(number), account))
     };
     // A program that never met this one: its token file is the only account.
     if numbers.is_empty() && accounts.creds_link().exists() {

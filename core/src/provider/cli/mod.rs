@@ -5,7 +5,7 @@
 
 mod home;
 mod judge;
-mod process;
+pub(crate) mod process;
 mod profile;
 mod prompt;
 mod reading;
@@ -23,7 +23,7 @@ pub use profile::{AccountAuth, CliProfile, KeyAuth, OutputFormat, PROFILES};
 
 use self::home::Home;
 use self::judge::Ended;
-use self::process::{Finished, Run};
+use self::process::{Finished, Inherits, Run};
 use self::relay::Relay;
 use super::http::{ErrorFacts, HttpClient, parse_base_url};
 use super::{Fault, FaultReason, Patience, Provider, Request, Response};
@@ -176,9 +176,13 @@ impl CliProvider {
             program: self.program.clone(),
             args,
             env,
-            direct: relay.is_some(),
-            folder: home.work.clone(),
-            stdin,
+            inherits: if relay.is_some() {
+                Inherits::Little
+            } else {
+                Inherits::Network
+            },
+            folder: Some(home.work.clone()),
+            stdin: stdin.into_bytes(),
         }
     }
 

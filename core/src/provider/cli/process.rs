@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 
 /// The most that a program may print on stdout, in bytes.
-pub(super) const STDOUT_LIMIT: usize = 32 * 1024 * 1024;
+pub(crate) const STDOUT_LIMIT: usize = 32 * 1024 * 1024;
 
 /// What is kept of stderr, in bytes: its end.
 const STDERR_KEPT: usize = 64 * 1024;
@@ -50,31 +50,43 @@ const PROXIES: [&str; 6] = [
 ];
 
 /// A run to make.
-pub(super) struct Run {
-    pub(super) program: PathBuf,
-    pub(super) args: Vec<String>,
-    pub(super) env: Vec<(String, String)>,
-    /// Whether it calls loopback alone. Some programs would look for that behind the
-    /// proxy, whatever `NO_PROXY` says.
-    pub(super) direct: bool,
-    pub(super) folder: PathBuf,
-    pub(super) stdin: String,
+pub(crate) struct Run {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+    /// Added to what it inherits.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) inherits: Inherits,
+    /// Where it runs; here if none is given.
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) stdin: Vec<u8>,
+}
+
+/// What of the environment a child inherits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inherits {
+    /// Enough to find programs. It calls loopback alone, and some programs would look
+    /// for that behind the proxy, whatever `NO_PROXY` says.
+    Little,
+    /// Enough to find programs and the network.
+    Network,
+    /// All of it.
+    All,
 }
 
 /// How a run ended.
-pub(super) struct Finished {
+pub(crate) struct Finished {
     /// `None` when it was ended early.
-    pub(super) status: Option<ExitStatus>,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: String,
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
     /// Whether stdout went over its limit.
-    pub(super) overflowed: bool,
+    pub(crate) overflowed: bool,
 }
 
 /// Runs a program to its end, or until a line on stderr is hopeless.
 ///
 /// Dropping the future ends the whole group; `kept` is dropped when the group is gone.
-pub(super) async fn run(
+pub(crate) async fn run(
     run: Run,
     hopeless: impl Fn(&str) -> bool + Send,
     kept: Box<dyn Send>,
@@ -88,7 +100,7 @@ pub(super) async fn run(
     let feed = async {
         if let Some(mut stdin) = stdin {
             // A program that does not read to the end is no failure of ours.
-            let _ = stdin.write_all(run.stdin.as_bytes()).await;
+            let _ = stdin.write_all(&run.stdin).await;
         }
     };
     let hear = async {
@@ -137,18 +149,21 @@ fn is_program(file: &Path) -> bool {
 }
 
 fn spawn(run: &Run) -> io::Result<Child> {
-    let proxies = PROXIES.iter().filter(|_| !run.direct);
-    let inherited = INHERITED
-        .iter()
-        .chain(proxies)
-        .filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    Command::new(&run.program)
+    let mut command = Command::new(&run.program);
+    if run.inherits != Inherits::All {
+        let proxies = PROXIES.iter().filter(|_| run.inherits == Inherits::Network);
+        let inherited = INHERITED
+            .iter()
+            .chain(proxies)
+            .filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        command.env_clear().envs(inherited).env("NO_COLOR", "1");
+    }
+    if let Some(folder) = &run.folder {
+        command.current_dir(folder);
+    }
+    command
         .args(&run.args)
-        .env_clear()
-        .envs(inherited)
-        .env("NO_COLOR", "1")
         .envs(run.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&run.folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

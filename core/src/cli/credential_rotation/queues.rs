@@ -1,0 +1,152 @@
+//! `queues` and `status`: how much there is to do, and who does it.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::jobs::Place;
+use crate::cli::pending::{Waited, wait_for};
+use crate::cli::shell::{Ended, Shell, Stop};
+use crate::cli::{exit, table};
+use crate::clock::{Clock, SystemClock};
+use crate::job::{JobError, Presence, QueueCounts, SharedJobs};
+
+#[derive(Debug, Args)]
+pub(super) struct Queues {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Stop claims of a queue; running jobs go on
+    Pause {
+        /// The queue
+        queue: String,
+    },
+    /// Allow claims of a queue again
+    Resume {
+        /// The queue
+        queue: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Queues {
+    pub(super) fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let done = wait_for(async {
+            let jobs = self.place.connect().await?;
+            let (queue, paused) = match &self.action {
+                None => return list(&jobs, as_json, shell).await,
+                Some(Action::Pause { queue }) => (queue, true),
+                Some(Action::Resume { queue }) => (queue, false),
+            };
+            let counts = jobs.counts().await?;
+            if !counts.iter().any(|counts| counts.queue == *queue) {
+                let queue = queue.clone();
+                return Err(JobError::UnknownQueue { queue }.into());
+            }
+            jobs.set_paused(queue, paused).await?;
+            if as_json {
+                shell.say_json(&json!({ "queue": queue, "paused": paused }))?;
+            } else {
+                let what = if paused { "is paused" } else { "goes on" };
+                shell.say(&format!("{queue} {what}"))?;
+            }
+            Ok(exit::OK)
+        });
+        match done? {
+            Waited::Done(ended) => ended,
+            Waited::Signalled(code) => Ok(code),
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let done = wait_for(async {
+            let jobs = self.place.connect().await?;
+            let workers = jobs.workers().await?;
+            if as_json {
+                let queues = jobs.counts().await?;
+                let told =
+                    json!({ "backend": jobs.backend(), "workers": workers, "queues": queues });
+                shell.say_json(&told)?;
+                return Ok::<_, Stop>(exit::OK);
+            }
+            let now = SystemClock.now();
+            let rows: Vec<_> = workers
+                .iter()
+                .map(|worker| worker_row(worker, now))
+                .collect();
+            table::print(
+                [
+                    "WORKER", "HOST", "PID", "QUEUES", "RUNNING", "MEMORY", "SEEN",
+                ],
+                &rows,
+                shell,
+            )?;
+            shell.say("")?;
+            list(&jobs, false, shell).await
+        });
+        match done? {
+            Waited::Done(ended) => ended,
+            Waited::Signalled(code) => Ok(code),
+        }
+    }
+}
+
+async fn list(jobs: &SharedJobs, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+    let counts = jobs.counts().await?;
+    if as_json {
+        shell.say_json(&json!({ "queues": counts }))?;
+        return Ok(exit::OK);
+    }
+    let rows: Vec<_> = counts.iter().map(queue_row).collect();
+    let heads = [
+        "QUEUE",
+        "WAITING",
+        "DELAYED",
+        "RUNNING",
+        "COMPLETED",
+        "FAILED",
+        "CANCELLED",
+        "OLDEST",
+        "STATE",
+    ];
+    table::print(heads, &rows, shell)?;
+    Ok(exit::OK)
+}
+
+fn queue_row(counts: &QueueCounts) -> [table::Cell; 9] {
+    let oldest = counts.oldest_ms.map(|age| format!("{} s", age / 1000));
+    [
+        counts.queue.as_str().into(),
+        counts.waiting.to_string().into(),
+        counts.delayed.to_string().into(),
+        counts.running.to_string().into(),
+        counts.completed.to_string().into(),
+        counts.failed.to_string().into(),
+        counts.cancelled.to_string().into(),
+        oldest.unwrap_or_default().into(),
+        table::Cell::of_state(if counts.paused { "paused" } else { "ready" }),
+    ]
+}
+
+fn worker_row(worker: &Presence, now: u64) -> [table::Cell; 7] {
+    [
+        worker.worker.as_str().into(),
+        worker.host.as_str().into(),
+        worker.pid.to_string().into(),
+        worker.queues.join(" ").into(),
+        worker.running.len().to_string().into(),
+        format!("{} MB", worker.rss / 1_000_000).into(),
+        format!("{} s ago", now.saturating_sub(worker.seen_at) / 1000).into(),
+    ]
+}
