@@ -31,6 +31,9 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The longest rest before another try while the worker stops.
 const SHORT_REST: Duration = Duration::from_millis(500);
 
+/// Attempts that may be over at once before other tasks have their turn.
+const AT_ONCE: usize = 256;
+
 /// What a lane waits for, with the backend or the desk.
 enum Step {
     Replied(Reply),
@@ -48,14 +51,13 @@ pub(super) struct LaneRun {
     slots: Slots,
     /// Slots that are asked for.
     asked: usize,
+    /// Attempts that were over as soon as they began, since other tasks had their turn.
+    at_once: usize,
     /// Ends whose last news are still to be recorded.
     reporting: usize,
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
-    notices: (
-        mpsc::UnboundedSender<Notice>,
-        mpsc::UnboundedReceiver<Notice>,
-    ),
+    notices: mpsc::UnboundedReceiver<Notice>,
     orders: watch::Receiver<Orders>,
     now: Orders,
     last_words: Option<Instant>,
@@ -68,6 +70,7 @@ impl LaneRun {
         lane: Lane,
         number: usize,
         mut orders: watch::Receiver<Orders>,
+        notices: mpsc::UnboundedReceiver<Notice>,
     ) -> Self {
         let now = orders.borrow_and_update().clone();
         Self {
@@ -77,11 +80,12 @@ impl LaneRun {
             number,
             slots: Slots::default(),
             asked: 0,
+            at_once: 0,
             reporting: 0,
             steps: FuturesUnordered::new(),
             // As many messages as slots, at most a few each.
             ended: mpsc::unbounded_channel(),
-            notices: mpsc::unbounded_channel(),
+            notices,
             orders,
             now,
             last_words: None,
@@ -97,7 +101,10 @@ impl LaneRun {
                 break;
             }
             self.listen();
-            // A backend that answers at once must not keep other tasks waiting.
+            // A backend and handlers that answer at once must not keep other tasks waiting.
+            if std::mem::take(&mut self.at_once) > AT_ONCE {
+                tokio::task::yield_now().await;
+            }
             tokio::task::coop::consume_budget().await;
             let next_time = self.next_time();
             let time = async {
@@ -109,7 +116,7 @@ impl LaneRun {
             tokio::select! {
                 Some(step) = self.steps.next(), if !self.steps.is_empty() => self.step(step)?,
                 Some(ended) = self.ended.1.recv() => self.task_ended(ended),
-                Some(notice) = self.notices.1.recv() => self.noticed(notice),
+                Some(notice) = self.notices.recv() => self.noticed(notice),
                 changed = self.orders.changed() => match changed {
                     Ok(()) => self.ordered(),
                     // Nobody is there to be worked for.
@@ -122,7 +129,8 @@ impl LaneRun {
                 self.task_ended(ended);
             }
         }
-        let left: usize = self.sides.iter().map(|side| side.endings.len()).sum();
+        let sides = self.sides.iter();
+        let left: usize = sides.map(|side| side.endings.len() + side.sending).sum();
         self.report.unrecorded += (left + self.reporting) as u64;
         Ok(self.report)
     }
@@ -145,9 +153,12 @@ impl LaneRun {
         loop {
             let free = if self.takes_jobs() { self.free() } else { 0 };
             let sides = &self.sides;
+            // In strict order a busy queue is waited for.
+            let strict = self.lane.is_strict();
+            let may_have = |nth: usize| sides[nth].may_have() && (strict || !sides[nth].busy);
             let next = match free {
                 0 => None,
-                _ => self.lane.pick(|nth| sides[nth].may_have()),
+                _ => self.lane.pick(may_have),
             };
             // What is dry is asked as well if its turn would come, as it costs nothing.
             let ready = |nth: &usize| {
@@ -229,6 +240,7 @@ impl LaneRun {
     fn replied(&mut self, reply: Reply) -> Result<(), JobError> {
         self.asked -= reply.asked;
         let side = &mut self.sides[reply.side];
+        side.sending = 0;
         let exchanged = match reply.answer {
             Ok(exchanged) => exchanged,
             Err(JobError::Closed) => return Err(JobError::Closed),
@@ -279,9 +291,11 @@ impl LaneRun {
             .into_iter()
             .map(|claimed| self.crew.attempt(claimed))
             .collect();
-        let marks = self.crew.ledger.hold(&attempts, until, &self.notices.0);
+        let marks = self.crew.ledger.hold(&attempts, until, self.number);
+        let mut begun = std::time::Instant::now();
         let crew = Arc::clone(&self.crew);
         for (attempt, mark) in attempts.into_iter().zip(marks) {
+            // Claimed when it was told to stop.
             if self.now.mode != Mode::Run {
                 self.end(side, attempt, mark, Outcome::Release);
                 continue;
@@ -291,8 +305,11 @@ impl LaneRun {
                 self.end(side, attempt, mark, outcome);
                 continue;
             };
-            match attempt_run::start(chosen, &attempt) {
-                Started::Ended(end) => self.judge(side, attempt, mark, end),
+            match attempt_run::start(chosen, &attempt, &mut begun) {
+                Started::Ended(end) => {
+                    self.at_once += 1;
+                    self.judge(side, attempt, mark, end);
+                }
                 Started::Goes(work) => {
                     let timeout = crew.timeout(&attempt.claimed);
                     let place = self.slots.take(attempt, mark, side, timeout);
@@ -379,7 +396,7 @@ impl LaneRun {
 
     /// Waits for an attempt no longer. It keeps its slot until its task is gone.
     fn abandon(&mut self, place: usize, attempt: Arc<Attempt>, outcome: Outcome) {
-        attempt.token.cancel();
+        attempt.cancel();
         self.slots.abort(place);
         let Some((mark, side)) = self.slots.discount(place) else {
             return;

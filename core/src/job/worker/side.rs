@@ -41,6 +41,8 @@ pub(super) struct Reply {
 pub(super) struct Side {
     pub(super) queue: Arc<str>,
     pub(super) endings: Vec<Ending>,
+    /// How many ends are under way.
+    pub(super) sending: usize,
     /// An exchange is under way, or rests before it is tried again.
     pub(super) busy: bool,
     /// It rests, as the backend did not answer.
@@ -57,6 +59,7 @@ impl Side {
         Self {
             queue,
             endings: Vec::new(),
+            sending: 0,
             busy: false,
             resting: false,
             dry: false,
@@ -81,6 +84,7 @@ impl Side {
         self.busy = true;
         let rest = self.endings.split_off(self.endings.len().min(BATCH));
         let endings = std::mem::replace(&mut self.endings, rest);
+        self.sending = endings.len();
         let settle = endings.iter().map(|ending| Settlement {
             lease: ending.attempt.lease().clone(),
             outcome: ending.outcome.clone(),

@@ -11,7 +11,7 @@ async fn no_outcome_is_lost_while_the_backend_fails_and_no_job_runs_twice() {
     let jobs = memory();
     let ids = put(&jobs, "q", 300).await;
     let calls = AtomicU32::new(0);
-    let between = Between::new(SharedJobs::clone(&jobs), move |verb| {
+    let between = Between::over(SharedJobs::clone(&jobs), move |verb| {
         match (verb, calls.fetch_add(1, Ordering::SeqCst) % 5) {
             // A claim whose answer is lost stalls: not here.
             (Verb::Exchange(settled, 0), 1) if settled > 0 => Fate::Unanswered,
@@ -54,7 +54,7 @@ async fn an_end_whose_answer_was_lost_is_sent_again_and_counts_once() {
     let jobs = memory();
     put(&jobs, "q", 1).await;
     let lost = AtomicU32::new(0);
-    let between = Between::new(SharedJobs::clone(&jobs), move |verb| match verb {
+    let between = Between::over(SharedJobs::clone(&jobs), move |verb| match verb {
         Verb::Exchange(1.., _) if lost.fetch_add(1, Ordering::SeqCst) == 0 => Fate::Unanswered,
         _ => Fate::Good,
     });
@@ -75,7 +75,7 @@ async fn a_claim_whose_answer_was_lost_comes_again_as_a_stall() {
     let jobs = memory();
     put(&jobs, "q", 1).await;
     let lost = AtomicU32::new(0);
-    let between = Between::new(SharedJobs::clone(&jobs), move |verb| match verb {
+    let between = Between::over(SharedJobs::clone(&jobs), move |verb| match verb {
         Verb::Exchange(0, 1..) if lost.fetch_add(1, Ordering::SeqCst) == 0 => Fate::Unanswered,
         _ => Fate::Good,
     });
@@ -93,7 +93,7 @@ async fn a_claim_whose_answer_was_lost_comes_again_as_a_stall() {
 async fn a_worker_that_stops_without_a_backend_ends_and_says_what_is_unrecorded() {
     let jobs = memory();
     put(&jobs, "q", 1).await;
-    let between = Between::new(SharedJobs::clone(&jobs), |verb| match verb {
+    let between = Between::over(SharedJobs::clone(&jobs), |verb| match verb {
         Verb::Exchange(1.., _) => Fate::Refused,
         _ => Fate::Good,
     });
