@@ -1,7 +1,7 @@
 //! One attempt as its worker keeps it: shared by lane, handler, renewals and desk.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,9 @@ const NOWHERE: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) claimed: Claimed,
-    pub(super) token: CancellationToken,
+    /// Made for the first who wants it: most handlers never do.
+    token: OnceLock<CancellationToken>,
+    cancelled: AtomicBool,
     pub(super) deadline: Option<EpochMillis>,
     pub(super) desk: Arc<Desk>,
     pub(super) news: Mutex<News>,
@@ -34,7 +36,8 @@ impl Attempt {
     ) -> Arc<Self> {
         Arc::new(Self {
             claimed,
-            token: CancellationToken::new(),
+            token: OnceLock::new(),
+            cancelled: AtomicBool::new(false),
             deadline,
             desk: Arc::clone(desk),
             news: Mutex::default(),
@@ -58,11 +61,34 @@ impl Attempt {
         self.place.store(place, Ordering::Release);
     }
 
+    /// Cancelled when the attempt is to end.
+    pub(super) fn token(&self) -> CancellationToken {
+        let token = self.token.get_or_init(CancellationToken::new);
+        // With `cancel`, that looks in the other order: one of both sees the other.
+        fence(Ordering::SeqCst);
+        if self.is_cancelled() {
+            token.cancel();
+        }
+        token.clone()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if let Some(token) = self.token.get() {
+            token.cancel();
+        }
+    }
+
     /// It is to be called off. Tells whether that is news.
     pub(super) fn request_cancel(&self) -> bool {
         let news = !self.cancel_requested.swap(true, Ordering::AcqRel);
         if news {
-            self.token.cancel();
+            self.cancel();
         }
         news
     }
@@ -75,7 +101,7 @@ impl Attempt {
     pub(super) fn lose(&self) -> bool {
         let news = !self.lost.swap(true, Ordering::AcqRel);
         if news {
-            self.token.cancel();
+            self.cancel();
         }
         news
     }

@@ -46,18 +46,21 @@ pub(super) enum Started {
     Goes(Work),
 }
 
-/// Begins an attempt. If its handler is quick it may be over with it.
-pub(super) fn start(chosen: &Chosen, attempt: &Arc<Attempt>) -> Started {
+/// Begins an attempt. If its handler is quick it may be over with it: from `begun` until
+/// then it was this one that held up its lane.
+pub(super) fn start(chosen: &Chosen, attempt: &Arc<Attempt>, begun: &mut Instant) -> Started {
     let mut work = work(Arc::clone(&chosen.handler), attempt);
     if !chosen.pace.is_quick() {
         return Started::Goes(work);
     }
-    let begun = Instant::now();
     // Nobody is woken: the task it may get polls it anew.
     let polled = work
         .as_mut()
         .poll(&mut task::Context::from_waker(Waker::noop()));
-    chosen.pace.learn(begun.elapsed());
+    let now = Instant::now();
+    chosen
+        .pace
+        .learn(now.duration_since(std::mem::replace(begun, now)));
     match polled {
         Poll::Ready(end) => Started::Ended(end),
         Poll::Pending => Started::Goes(work),

@@ -82,13 +82,13 @@ impl Context {
     /// its worker stopping. What the handler answers then is not its job's end.
     #[must_use]
     pub fn cancelled(&self) -> CancellationToken {
-        self.attempt.token.clone()
+        self.attempt.token()
     }
 
     /// Whether the attempt is to end.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.attempt.token.is_cancelled()
+        self.attempt.is_cancelled()
     }
 }
 

@@ -93,6 +93,10 @@ impl Lane {
         self.queues.join(",")
     }
 
+    pub(super) fn is_strict(&self) -> bool {
+        self.order == Order::Strict
+    }
+
     /// Of the queues that may have jobs, the one to ask next.
     pub(super) fn pick(&self, may_have: impl Fn(usize) -> bool) -> Option<usize> {
         let mut candidates = (0..self.queues.len()).filter(|nth| may_have(*nth));

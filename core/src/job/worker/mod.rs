@@ -72,6 +72,9 @@ use self::lane_run::LaneRun;
 use self::renewal::Renewals;
 use crate::job::{JobError, SharedJobs};
 
+/// How long a worker that is done waits to hand over.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Runs jobs until it is told to stop.
 #[derive(Debug)]
 pub struct Worker {
@@ -124,20 +127,26 @@ impl Worker {
             async move { crew.desk.serve(&*crew.jobs).await }
         });
         rest.spawn(upkeep::sweep(Arc::clone(&crew)));
-        rest.spawn(schedules::fire(Arc::clone(&crew), control.clone()));
+        let mut firing = JoinSet::new();
+        firing.spawn(schedules::fire(Arc::clone(&crew), control.clone()));
         let names = self.lanes.iter().map(ToString::to_string).collect();
         rest.spawn(presence::announce(Arc::clone(&crew), names));
 
         let mut lanes = JoinSet::new();
         for (nth, lane) in self.lanes.into_iter().enumerate() {
-            lanes.spawn(LaneRun::new(Arc::clone(&crew), lane, nth, control.follow()).run());
+            let notices = crew.ledger.add_lane();
+            let lane = LaneRun::new(Arc::clone(&crew), lane, nth, control.follow(), notices);
+            lanes.spawn(lane.run());
         }
         let stop = stop(&control, self.grace, shutdown);
         let done = gather(&mut lanes, &control);
-        tokio::select! {
+        let done = tokio::select! {
             done = done => done,
             never = stop => match never {},
-        }
+        };
+        // The role of firing schedules is given up, if the backend answers.
+        let _ = tokio::time::timeout(FAREWELL, firing.join_next()).await;
+        done
     }
 }
 

@@ -32,29 +32,40 @@ pub(super) enum Notice {
 
 /// The leases that are to be kept.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<Slab<Held>>);
+pub(super) struct Ledger {
+    held: Mutex<Slab<Held>>,
+    lanes: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
+}
 
 #[derive(Debug)]
 struct Held {
     attempt: Arc<Attempt>,
     until: Instant,
-    lane: mpsc::UnboundedSender<Notice>,
+    lane: usize,
 }
 
 impl Ledger {
+    /// What the next lane, by number, is told.
+    pub(super) fn add_lane(&self) -> mpsc::UnboundedReceiver<Notice> {
+        // At most a few messages for each attempt of the lane.
+        let (lane, notices) = mpsc::unbounded_channel();
+        self.lanes.lock().push(lane);
+        notices
+    }
+
     /// Keeps leases that last until then. Gives a mark for each.
     pub(super) fn hold(
         &self,
         attempts: &[Arc<Attempt>],
         until: Instant,
-        lane: &mpsc::UnboundedSender<Notice>,
+        lane: usize,
     ) -> Vec<usize> {
-        let mut ledger = self.0.lock();
+        let mut ledger = self.held.lock();
         let hold = |attempt: &Arc<Attempt>| {
             ledger.insert(Held {
                 attempt: Arc::clone(attempt),
                 until,
-                lane: lane.clone(),
+                lane,
             })
         };
         attempts.iter().map(hold).collect()
@@ -62,7 +73,7 @@ impl Ledger {
 
     /// Keeps these no more.
     pub(super) fn drop_all(&self, marks: impl Iterator<Item = usize>) {
-        let mut ledger = self.0.lock();
+        let mut ledger = self.held.lock();
         for mark in marks {
             ledger.try_remove(mark);
         }
@@ -70,21 +81,22 @@ impl Ledger {
 
     /// The ids of at most so many of the jobs.
     pub(super) fn jobs(&self, most: usize) -> Vec<String> {
-        let ledger = self.0.lock();
+        let ledger = self.held.lock();
         let held = ledger.iter().take(most);
         held.map(|(_, held)| held.attempt.lease().id.as_str().to_owned())
             .collect()
     }
 
     fn all(&self) -> Vec<(usize, Arc<Attempt>)> {
-        let ledger = self.0.lock();
+        let ledger = self.held.lock();
         let held = ledger.iter();
         held.map(|(mark, held)| (mark, Arc::clone(&held.attempt)))
             .collect()
     }
 
     fn apply(&self, asked: &[(usize, Arc<Attempt>)], renewals: &[Renewal], until: Instant) {
-        let mut ledger = self.0.lock();
+        let mut notices = Vec::new();
+        let mut ledger = self.held.lock();
         for ((mark, attempt), renewal) in asked.iter().zip(renewals) {
             // Settled in between, and the mark is another's.
             let Some(held) = ledger.get_mut(*mark) else {
@@ -98,29 +110,41 @@ impl Ledger {
                 Renewal::CancelRequested => {
                     held.until = until;
                     if attempt.request_cancel() {
-                        let _ = held.lane.send(Notice::CancelRequested(Arc::clone(attempt)));
+                        let notice = Notice::CancelRequested(Arc::clone(attempt));
+                        notices.push((held.lane, notice));
                     }
                 }
-                Renewal::Lost => held.lose(),
+                Renewal::Lost => notices.extend(held.lose()),
             }
         }
+        drop(ledger);
+        self.send(notices);
     }
 
     /// Gives up attempts whose lease has run out under them. What has ended is still
     /// sent: if nobody took the job in between, it counts.
     fn lapse(&self, now: Instant) {
-        let ledger = self.0.lock();
+        let ledger = self.held.lock();
         let lapsed = |held: &&Held| held.until < now && !held.attempt.has_ended();
         let held = ledger.iter().map(|(_, held)| held);
-        held.filter(lapsed).for_each(Held::lose);
+        let notices = held.filter(lapsed).filter_map(Held::lose).collect();
+        drop(ledger);
+        self.send(notices);
+    }
+
+    fn send(&self, notices: Vec<(usize, Notice)>) {
+        let lanes = self.lanes.lock();
+        for (lane, notice) in notices {
+            // A lane that is gone has no need of it.
+            lanes.get(lane).map(|lane| lane.send(notice));
+        }
     }
 }
 
 impl Held {
-    fn lose(&self) {
-        if self.attempt.lose() {
-            let _ = self.lane.send(Notice::Lost(Arc::clone(&self.attempt)));
-        }
+    fn lose(&self) -> Option<(usize, Notice)> {
+        let notice = || (self.lane, Notice::Lost(Arc::clone(&self.attempt)));
+        self.attempt.lose().then(notice)
     }
 }
 

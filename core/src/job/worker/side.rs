@@ -15,6 +15,8 @@ use crate::job::{Claim, Exchange, Exchanged, JobError, Outcome, Settlement};
 pub(super) const BATCH: usize = 1_024;
 /// The longest wait for work before the queue is asked anyway.
 const IDLE: Duration = Duration::from_secs(5);
+/// The time between two looks at a queue whose bell cannot be heard.
+const DEAF: Duration = Duration::from_millis(500);
 /// What is waited before a backend is asked again that said at once.
 const AT_ONCE: Duration = Duration::from_millis(10);
 
@@ -41,6 +43,8 @@ pub(super) struct Reply {
 pub(super) struct Side {
     pub(super) queue: Arc<str>,
     pub(super) endings: Vec<Ending>,
+    /// How many ends are under way.
+    pub(super) sending: usize,
     /// An exchange is under way, or rests before it is tried again.
     pub(super) busy: bool,
     /// It rests, as the backend did not answer.
@@ -48,7 +52,7 @@ pub(super) struct Side {
     /// There were fewer jobs than asked for; none came since, as far as is known.
     pub(super) dry: bool,
     pub(super) backoff: Backoff,
-    wait: Option<BoxFuture<'static, Result<(), JobError>>>,
+    wait: Option<BoxFuture<'static, ()>>,
     again_at: Option<Instant>,
 }
 
@@ -57,6 +61,7 @@ impl Side {
         Self {
             queue,
             endings: Vec::new(),
+            sending: 0,
             busy: false,
             resting: false,
             dry: false,
@@ -81,6 +86,7 @@ impl Side {
         self.busy = true;
         let rest = self.endings.split_off(self.endings.len().min(BATCH));
         let endings = std::mem::replace(&mut self.endings, rest);
+        self.sending = endings.len();
         let settle = endings.iter().map(|ending| Settlement {
             lease: ending.attempt.lease().clone(),
             outcome: ending.outcome.clone(),
@@ -130,11 +136,10 @@ impl Side {
             let (crew, queue) = (Arc::clone(crew), Arc::clone(&self.queue));
             self.wait = Some(Box::pin(async move {
                 let waited = crew.jobs.wait_for_work(&queue, IDLE).await;
-                if waited.is_err() {
-                    // The exchange that follows tells of it. Not in haste.
-                    tokio::time::sleep(AT_ONCE).await;
+                // The exchange that follows tells of trouble: not in haste.
+                if waited.is_err_and(|error| error != JobError::Closed) {
+                    tokio::time::sleep(DEAF).await;
                 }
-                waited
             }));
         }
     }

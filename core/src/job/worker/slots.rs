@@ -159,7 +159,7 @@ impl Slots {
 impl Drop for Slots {
     fn drop(&mut self) {
         for (_, running) in &self.running {
-            running.attempt.token.cancel();
+            running.attempt.cancel();
             running.task.iter().for_each(AbortHandle::abort);
         }
     }

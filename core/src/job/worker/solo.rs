@@ -73,7 +73,7 @@ impl Solo {
             }
         };
         attempt.end();
-        attempt.token.cancel();
+        attempt.cancel();
         let mut once = Backoff::default();
         self.crew.desk.send(&*self.crew.jobs, &mut once).await;
         let settlement = Settlement {

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::{Context, HandlerError, Worker, WorkerBuilder, WorkerHandle, WorkerReport};
 use crate::job::memory::MemoryJobs;
-use crate::job::{Job, JobError, JobId, JobManager, JobSpec, Payload, RetryPolicy, SharedJobs};
+use crate::job::{Job, JobError, JobId, JobSpec, Payload, RetryPolicy, SharedJobs};
 
 /// Longer than anything here takes: a test that hangs fails.
 const LONG: Duration = Duration::from_secs(20);

@@ -40,7 +40,7 @@ pub(super) struct Between {
 }
 
 impl Between {
-    pub(super) fn new(
+    pub(super) fn over(
         inner: SharedJobs,
         script: impl Fn(Verb) -> Fate + Send + Sync + 'static,
     ) -> SharedJobs {

@@ -12,7 +12,7 @@ async fn the_last_news_are_recorded_before_the_end_and_many_are_few_reports() {
     let reports = Arc::new(AtomicU32::new(0));
     let between = {
         let reports = Arc::clone(&reports);
-        Between::new(SharedJobs::clone(&jobs), move |verb| {
+        Between::over(SharedJobs::clone(&jobs), move |verb| {
             reports.fetch_add(u32::from(verb == Verb::Report), Ordering::SeqCst);
             Fate::Good
         })
@@ -45,7 +45,7 @@ async fn the_last_news_are_recorded_before_the_end_and_many_are_few_reports() {
 async fn news_that_cannot_be_recorded_do_not_keep_a_job_from_its_end() {
     let jobs = memory();
     put(&jobs, "q", 1).await;
-    let between = Between::new(SharedJobs::clone(&jobs), |verb| match verb {
+    let between = Between::over(SharedJobs::clone(&jobs), |verb| match verb {
         Verb::Report => Fate::Refused,
         _ => Fate::Good,
     });

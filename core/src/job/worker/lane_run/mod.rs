@@ -4,6 +4,8 @@
 //! it records the ends that gathered behind the one before and asks for exactly the
 //! free slots. An idle system pays one round trip a job, a busy one gets batches.
 
+mod attempts;
+
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,22 +16,24 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::attempt::Attempt;
-use super::attempt_run::{self, Ended, Started};
-use super::control::{Mode, Orders};
-use super::crew::Crew;
-use super::lane::Lane;
-use super::renewal::Notice;
-use super::report::WorkerReport;
-use super::side::{BATCH, Ending, Reply, Side};
-use super::slots::{Over, Slots};
-use super::verdict::{self, End};
-use crate::job::{Claimed, JobError, Outcome};
+use crate::job::worker::attempt_run::Ended;
+use crate::job::worker::control::{Mode, Orders};
+use crate::job::worker::crew::Crew;
+use crate::job::worker::lane::Lane;
+use crate::job::worker::renewal::Notice;
+use crate::job::worker::report::WorkerReport;
+use crate::job::worker::side::{BATCH, Ending, Reply, Side};
+use crate::job::worker::slots::{Over, Slots};
+use crate::job::worker::verdict;
+use crate::job::{JobError, Outcome};
 
 /// How long a worker that stops tries to record ends with a backend in trouble.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The longest rest before another try while the worker stops.
 const SHORT_REST: Duration = Duration::from_millis(500);
+
+/// Attempts that may be over at once before other tasks have their turn.
+const AT_ONCE: usize = 256;
 
 /// What a lane waits for, with the backend or the desk.
 enum Step {
@@ -48,14 +52,13 @@ pub(super) struct LaneRun {
     slots: Slots,
     /// Slots that are asked for.
     asked: usize,
+    /// Attempts that were over as soon as they began, since other tasks had their turn.
+    at_once: usize,
     /// Ends whose last news are still to be recorded.
     reporting: usize,
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
-    notices: (
-        mpsc::UnboundedSender<Notice>,
-        mpsc::UnboundedReceiver<Notice>,
-    ),
+    notices: mpsc::UnboundedReceiver<Notice>,
     orders: watch::Receiver<Orders>,
     now: Orders,
     last_words: Option<Instant>,
@@ -68,6 +71,7 @@ impl LaneRun {
         lane: Lane,
         number: usize,
         mut orders: watch::Receiver<Orders>,
+        notices: mpsc::UnboundedReceiver<Notice>,
     ) -> Self {
         let now = orders.borrow_and_update().clone();
         Self {
@@ -77,11 +81,12 @@ impl LaneRun {
             number,
             slots: Slots::default(),
             asked: 0,
+            at_once: 0,
             reporting: 0,
             steps: FuturesUnordered::new(),
             // As many messages as slots, at most a few each.
             ended: mpsc::unbounded_channel(),
-            notices: mpsc::unbounded_channel(),
+            notices,
             orders,
             now,
             last_words: None,
@@ -97,7 +102,10 @@ impl LaneRun {
                 break;
             }
             self.listen();
-            // A backend that answers at once must not keep other tasks waiting.
+            // A backend and handlers that answer at once must not keep other tasks waiting.
+            if std::mem::take(&mut self.at_once) > AT_ONCE {
+                tokio::task::yield_now().await;
+            }
             tokio::task::coop::consume_budget().await;
             let next_time = self.next_time();
             let time = async {
@@ -109,7 +117,7 @@ impl LaneRun {
             tokio::select! {
                 Some(step) = self.steps.next(), if !self.steps.is_empty() => self.step(step)?,
                 Some(ended) = self.ended.1.recv() => self.task_ended(ended),
-                Some(notice) = self.notices.1.recv() => self.noticed(notice),
+                Some(notice) = self.notices.recv() => self.noticed(notice),
                 changed = self.orders.changed() => match changed {
                     Ok(()) => self.ordered(),
                     // Nobody is there to be worked for.
@@ -122,7 +130,8 @@ impl LaneRun {
                 self.task_ended(ended);
             }
         }
-        let left: usize = self.sides.iter().map(|side| side.endings.len()).sum();
+        let sides = self.sides.iter();
+        let left: usize = sides.map(|side| side.endings.len() + side.sending).sum();
         self.report.unrecorded += (left + self.reporting) as u64;
         Ok(self.report)
     }
@@ -145,9 +154,12 @@ impl LaneRun {
         loop {
             let free = if self.takes_jobs() { self.free() } else { 0 };
             let sides = &self.sides;
+            // In strict order a busy queue is waited for.
+            let strict = self.lane.is_strict();
+            let may_have = |nth: usize| sides[nth].may_have() && (strict || !sides[nth].busy);
             let next = match free {
                 0 => None,
-                _ => self.lane.pick(|nth| sides[nth].may_have()),
+                _ => self.lane.pick(may_have),
             };
             // What is dry is asked as well if its turn would come, as it costs nothing.
             let ready = |nth: &usize| {
@@ -229,6 +241,7 @@ impl LaneRun {
     fn replied(&mut self, reply: Reply) -> Result<(), JobError> {
         self.asked -= reply.asked;
         let side = &mut self.sides[reply.side];
+        side.sending = 0;
         let exchanged = match reply.answer {
             Ok(exchanged) => exchanged,
             Err(JobError::Closed) => return Err(JobError::Closed),
@@ -274,86 +287,6 @@ impl LaneRun {
         Ok(())
     }
 
-    fn begin(&mut self, side: usize, claimed: Vec<Claimed>, until: std::time::Instant) {
-        let attempts: Vec<Arc<Attempt>> = claimed
-            .into_iter()
-            .map(|claimed| self.crew.attempt(claimed))
-            .collect();
-        let marks = self.crew.ledger.hold(&attempts, until, &self.notices.0);
-        let crew = Arc::clone(&self.crew);
-        for (attempt, mark) in attempts.into_iter().zip(marks) {
-            if self.now.mode != Mode::Run {
-                self.end(side, attempt, mark, Outcome::Release);
-                continue;
-            }
-            let Some(chosen) = crew.handlers.of(attempt.claimed.spec.kind()) else {
-                let outcome = verdict::unknown_kind(&attempt.claimed);
-                self.end(side, attempt, mark, outcome);
-                continue;
-            };
-            match attempt_run::start(chosen, &attempt) {
-                Started::Ended(end) => self.judge(side, attempt, mark, end),
-                Started::Goes(work) => {
-                    let timeout = crew.timeout(&attempt.claimed);
-                    let place = self.slots.take(attempt, mark, side, timeout);
-                    let pace = Arc::clone(&chosen.pace);
-                    let task = attempt_run::spawn(work, place, pace, self.ended.0.clone());
-                    self.slots.set_task(place, task);
-                }
-            }
-        }
-    }
-
-    fn task_ended(&mut self, ended: Ended) {
-        let Some(running) = self.slots.free(ended.place) else {
-            return;
-        };
-        if running.counts {
-            self.judge(running.side, running.attempt, running.mark, ended.end);
-        }
-    }
-
-    fn judge(&mut self, side: usize, attempt: Arc<Attempt>, mark: usize, end: End) {
-        let outcome = verdict::outcome(&attempt.claimed, end, attempt.cancel_requested());
-        self.end(side, attempt, mark, outcome);
-    }
-
-    /// What came of an attempt is to be recorded, behind its last news.
-    fn end(&mut self, side: usize, attempt: Arc<Attempt>, mark: usize, outcome: Outcome) {
-        attempt.end();
-        let last_news = attempt.last_news();
-        let ending = Ending {
-            attempt,
-            mark,
-            outcome,
-        };
-        let Some(recorded) = last_news else {
-            self.sides[side].endings.push(ending);
-            return;
-        };
-        self.reporting += 1;
-        self.steps.push(Box::pin(async move {
-            // Without an answer the desk is gone: the end goes first.
-            let _ = recorded.await;
-            Step::Reported(side, ending)
-        }));
-    }
-
-    fn noticed(&mut self, notice: Notice) {
-        match notice {
-            Notice::CancelRequested(attempt) => {
-                self.slots.hurry(&attempt);
-            }
-            Notice::Lost(attempt) => {
-                let place = self.slots.hurry(&attempt);
-                if let Some((mark, _)) = place.and_then(|place| self.slots.discount(place)) {
-                    self.report.lost += 1;
-                    self.crew.ledger.drop_all(std::iter::once(mark));
-                }
-            }
-        }
-    }
-
     fn ordered(&mut self) {
         let before = self.now.mode;
         self.now = self.orders.borrow_and_update().clone();
@@ -375,20 +308,6 @@ impl LaneRun {
             };
             self.abandon(place, attempt, outcome);
         }
-    }
-
-    /// Waits for an attempt no longer. It keeps its slot until its task is gone.
-    fn abandon(&mut self, place: usize, attempt: Arc<Attempt>, outcome: Outcome) {
-        attempt.token.cancel();
-        self.slots.abort(place);
-        let Some((mark, side)) = self.slots.discount(place) else {
-            return;
-        };
-        let outcome = match attempt.cancel_requested() {
-            true => Outcome::Cancel,
-            false => outcome,
-        };
-        self.end(side, attempt, mark, outcome);
     }
 }
 
