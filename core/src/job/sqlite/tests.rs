@@ -264,7 +264,7 @@ async fn pages_and_filters_list_what_fits() {
     let jobs = SqliteJobs::open(&path).unwrap();
     let tagged = |n: u32| {
         spec(&format!("j{n}")).with(|spec| {
-            spec.tags = vec![if n % 2 == 0 { "even" } else { "odd" }.into()];
+            spec.tags = vec![if n.is_multiple_of(2) { "even" } else { "odd" }.into()];
             spec.session = (n == 3).then(|| "three".into());
         })
     };
@@ -482,6 +482,47 @@ fn later_layouts_and_other_programs_databases_are_refused() {
     db.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
     let error = SqliteJobs::open(&path).unwrap_err();
     assert!(error.to_string().contains("another program"), "{error}");
+}
+
+#[test]
+fn many_open_a_new_file_at_once() {
+    for _ in 0..10 {
+        let (_folder, path) = place();
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| SqliteJobs::open(&path)))
+                .collect();
+            for one in opened {
+                one.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn urgent_works_go_before_those_that_wait() {
+    let (_folder, path) = place();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    let apart = jobs.apart().await.unwrap();
+    jobs.enqueue_one(spec("a")).await.unwrap();
+    let claimed = jobs.claim("q", ask(1)).await.unwrap();
+    let writes = (0..500).map(|n| {
+        let jobs = jobs.clone();
+        tokio::spawn(async move {
+            let batch = (0..10).map(|m| spec(&format!("{n}-{m}"))).collect();
+            jobs.enqueue(batch).await.unwrap();
+        })
+    });
+    let writes: Vec<_> = writes.collect();
+    tokio::task::yield_now().await;
+    apart
+        .renew(&[claimed[0].lease.clone()], LEASE)
+        .await
+        .unwrap();
+    assert!(!writes[499].is_finished());
+    for write in writes {
+        write.await.unwrap();
+    }
 }
 
 #[tokio::test]

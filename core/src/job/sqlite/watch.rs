@@ -2,7 +2,7 @@
 //! within some milliseconds of what others wrote to the file.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -150,7 +150,7 @@ impl Watch {
     }
 
     /// Looks at the file while somebody waits or follows, until it is closed.
-    pub(super) fn run(&self, path: &PathBuf, inbox: &Inbox, token: &str) {
+    pub(super) fn run(&self, path: &Path, inbox: &Inbox, token: &str) {
         let mut connection: Option<Connection> = None;
         let mut version = None;
         while let Some(round) = self.next_round() {
