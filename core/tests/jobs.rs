@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use credential_rotation::job::memory::MemoryJobs;
 use credential_rotation::job::redis::RedisJobs;
+use credential_rotation::job::sqlite::{Durability, SqliteJobs};
 use credential_rotation::testing::ManualClock;
 use credential_rotation::testing::jobs::{CHECKS, Check, START, Store};
 
@@ -27,6 +28,25 @@ async fn memory_does_all_that_a_manager_must() {
             one: memory,
             another,
             clock,
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_does_all_that_a_manager_must() {
+    for (name, check) in checks() {
+        println!("sqlite: {name}");
+        let clock = Arc::new(ManualClock::new(START));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.db");
+        let open = || SqliteJobs::open_with(&path, clock.clone(), Durability::Full);
+        let one = Arc::new(open().unwrap());
+        let another = Arc::new(open().unwrap());
+        check(Store {
+            one,
+            another,
+            clock: clock.clone(),
         })
         .await;
     }

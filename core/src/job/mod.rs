@@ -19,6 +19,7 @@ mod retry;
 mod rules;
 mod schedule;
 mod spec;
+pub mod sqlite;
 mod state;
 mod webhook;
 pub mod worker;

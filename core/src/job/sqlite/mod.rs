@@ -1,0 +1,400 @@
+//! Jobs in an SQLite file, shared by the processes of one host.
+//!
+//! Nothing is told to be taken in, claimed or settled before it is on the disk. One thread of
+//! each process writes, and many writes share a transaction; reads go beside it.
+
+mod book;
+mod claim;
+mod engine;
+mod enqueue;
+mod follow;
+mod inbox;
+mod line;
+mod moves;
+mod read;
+mod row;
+mod schema;
+mod session;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod tidy;
+mod trouble;
+mod watch;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+use self::engine::Engine;
+use self::session::Session;
+use super::{
+    Enqueued, EventStream, Exchange, Exchanged, Job, JobError, JobFilter, JobId, JobManager,
+    JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits, Renewal,
+    Report, Schedule, check_queue,
+};
+use crate::clock::{Clock, SystemClock, millis};
+
+/// Jobs of a queue that one step of a sweep or purge moves.
+const STEP: usize = 1_000;
+
+/// What a write survives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A loss of power: each commit waits for the disk. The default.
+    #[default]
+    Full,
+    /// The end of the process; a loss of power can undo the last commits.
+    Normal,
+}
+
+/// Jobs in a file. Clones share them.
+///
+/// A process that forks opens it behind the fork, or uses it only there: `open` leaves
+/// nothing open that a child could inherit.
+#[derive(Clone)]
+pub struct SqliteJobs {
+    home: Arc<Home>,
+    urgent: bool,
+}
+
+struct Home {
+    path: PathBuf,
+    durability: Durability,
+    clock: Arc<dyn Clock>,
+    closed: CancellationToken,
+    engine: Mutex<Option<Arc<Engine>>>,
+}
+
+impl SqliteJobs {
+    /// Opens the file, or makes it, readable by this user alone.
+    ///
+    /// # Errors
+    /// [`JobError::Unavailable`] when the folder or file cannot be used,
+    /// [`JobError::Unsuitable`] when the file is no database of jobs or a later version's.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, JobError> {
+        Self::open_with(path, Arc::new(SystemClock), Durability::Full)
+    }
+
+    /// With a clock and durability of the caller's.
+    ///
+    /// # Errors
+    /// As [`SqliteJobs::open`].
+    pub fn open_with(
+        path: impl Into<PathBuf>,
+        clock: Arc<dyn Clock>,
+        durability: Durability,
+    ) -> Result<Self, JobError> {
+        let path = path.into();
+        // Only to see that it can be: a connection that is open in a fork is a danger to it.
+        drop(schema::open(&path, durability)?);
+        Ok(Self {
+            home: Arc::new(Home {
+                path,
+                durability,
+                clock,
+                closed: CancellationToken::new(),
+                engine: Mutex::default(),
+            }),
+            urgent: false,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.home.path
+    }
+
+    fn engine(&self) -> Result<Arc<Engine>, JobError> {
+        let home = &self.home;
+        let mut held = home.engine.lock();
+        if let Some(inherited) = held.take_if(|engine| engine.is_inherited()) {
+            // Closing it here would disturb the parent.
+            std::mem::forget(inherited);
+        }
+        if let Some(engine) = &*held {
+            return Ok(Arc::clone(engine));
+        }
+        let clock = Arc::clone(&home.clock);
+        let engine = Arc::new(Engine::start(&home.path, home.durability, clock)?);
+        Ok(Arc::clone(held.insert(engine)))
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, JobError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.engine()?.write(self.urgent, work).await
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T, JobError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.engine()?.read(work).await
+    }
+}
+
+impl fmt::Debug for SqliteJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteJobs")
+            .field("path", &self.home.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl JobManager for SqliteJobs {
+    fn backend(&self) -> String {
+        trouble::backend(&self.home.path)
+    }
+
+    async fn enqueue(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
+        let one = |session: &mut Session<'_>, job: JobSpec| match job.check() {
+            Err(refusal) => Ok(Enqueued::Refused(refusal)),
+            Ok(()) => session.on(&Arc::clone(&job.queue), |turn| turn.enqueue(job)),
+        };
+        self.write(move |session| jobs.into_iter().map(|job| one(session, job)).collect())
+            .await
+    }
+
+    async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
+        if self.home.closed.is_cancelled() {
+            return Err(JobError::Closed);
+        }
+        check_queue(&exchange.queue)?;
+        let engine = self.engine()?;
+        let (queue, asked) = (Arc::clone(&exchange.queue), exchange.claim.max > 0);
+        let exchanged = engine.write(self.urgent, move |session| {
+            session.on(&Arc::clone(&exchange.queue), |turn| {
+                let rings = turn.line.rings();
+                Ok((turn.exchange(exchange)?, rings))
+            })
+        });
+        let (exchanged, rings) = exchanged.await?;
+        if asked {
+            engine.watch.answered(&queue, rings);
+        }
+        Ok(exchanged)
+    }
+
+    async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
+        let engine = self.engine()?;
+        let waiter = engine.watch.wait(queue);
+        engine.look()?;
+        tokio::select! {
+            () = waiter.notify.notified() => Ok(()),
+            () = tokio::time::sleep(at_most) => Ok(()),
+            () = self.home.closed.cancelled() => Err(JobError::Closed),
+        }
+    }
+
+    async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
+        let leases = leases.to_vec();
+        self.write(move |session| {
+            let until = session.news.now.saturating_add(millis(lease));
+            let renew = |held: &Lease| session.on(&held.queue, |turn| turn.renew(held, until));
+            leases.iter().map(renew).collect()
+        })
+        .await
+    }
+
+    async fn report(&self, reports: Vec<Report>) -> Result<Vec<Result<(), JobError>>, JobError> {
+        self.write(move |session| {
+            let one = |report: Report| {
+                let queue = Arc::clone(&report.lease.queue);
+                session.on(&queue, |turn| turn.report(report))
+            };
+            reports.into_iter().map(one).collect()
+        })
+        .await
+    }
+
+    async fn cancel(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, JobError> {
+        let ids = ids.to_vec();
+        self.write(move |session| {
+            let one = |id| session.on_job(id, |turn| turn.cancel(id));
+            ids.iter().map(one).collect()
+        })
+        .await
+    }
+
+    async fn delete(&self, ids: &[JobId]) -> Result<Vec<bool>, JobError> {
+        let ids = ids.to_vec();
+        self.write(move |session| {
+            let one = |id| Ok(session.on_job(id, |turn| turn.delete(id))?.unwrap_or(false));
+            ids.iter().map(one).collect()
+        })
+        .await
+    }
+
+    async fn revive(&self, ids: &[JobId]) -> Result<Vec<Result<(), JobError>>, JobError> {
+        let ids = ids.to_vec();
+        self.write(move |session| {
+            let one = |id: &JobId| {
+                let revived = session.on_job(id, |turn| turn.revive(id))?;
+                Ok(revived.unwrap_or_else(|| Err(JobError::UnknownJob { id: id.clone() })))
+            };
+            ids.iter().map(one).collect()
+        })
+        .await
+    }
+
+    async fn get(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>, JobError> {
+        let (ids, now) = (ids.to_vec(), self.home.clock.now());
+        self.read(move |db| ids.iter().map(|id| read::job(db, id, now)).collect())
+            .await
+    }
+
+    async fn log(&self, id: &JobId) -> Result<Vec<LogLine>, JobError> {
+        let wanted = id.clone();
+        let lines = self.read(move |db| read::log(db, &wanted)).await?;
+        lines.ok_or_else(|| JobError::UnknownJob { id: id.clone() })
+    }
+
+    async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
+        let (filter, after, now) = (filter.clone(), filter.mark()?, self.home.clock.now());
+        self.read(move |db| read::list(db, &filter, after, now))
+            .await
+    }
+
+    async fn counts(&self) -> Result<Vec<QueueCounts>, JobError> {
+        let now = self.home.clock.now();
+        self.read(move |db| read::counts(db, now)).await
+    }
+
+    async fn set_paused(&self, queue: &str, paused: bool) -> Result<(), JobError> {
+        check_queue(queue)?;
+        let queue = queue.to_owned();
+        self.write(move |session| {
+            session.on(&queue, |turn| {
+                turn.line.now.paused = paused;
+                turn.line.ring();
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn set_limits(&self, queue: &str, limits: QueueLimits) -> Result<(), JobError> {
+        check_queue(queue)?;
+        limits.check()?;
+        let queue = queue.to_owned();
+        self.write(move |session| session.on(&queue, |turn| turn.limit(limits)))
+            .await
+    }
+
+    async fn limits(&self, queue: &str) -> Result<QueueLimits, JobError> {
+        let queue = queue.to_owned();
+        self.read(move |db| read::limits(db, &queue)).await
+    }
+
+    async fn sweep(&self) -> Result<usize, JobError> {
+        let queues = self.write(|session| session.queues()).await?;
+        let mut moved = 0;
+        for queue in queues {
+            moved += self
+                .write(move |session| {
+                    session.on(&queue, |turn| {
+                        let moved = turn.tidy(STEP)?;
+                        turn.forget(STEP)?;
+                        Ok(moved)
+                    })
+                })
+                .await?;
+        }
+        self.write(|session| follow::forget(session, STEP)).await?;
+        Ok(moved)
+    }
+
+    async fn purge(
+        &self,
+        queue: &str,
+        states: &[JobState],
+        older_than: Duration,
+    ) -> Result<usize, JobError> {
+        let before = self.home.clock.now().saturating_sub(millis(older_than));
+        let mut states = states.to_vec();
+        states.retain(|state| state.is_finished());
+        let (name, ended) = (queue.to_owned(), states.clone());
+        let found = self.read(move |db| read::ended(db, &name, &ended, before));
+        let mut dropped = 0;
+        for step in found.await?.chunks(STEP) {
+            let (queue, step, states) = (queue.to_owned(), step.to_vec(), states.clone());
+            dropped += self
+                .write(move |session| session.on(&queue, |turn| turn.purge(&step, &states, before)))
+                .await?;
+        }
+        Ok(dropped)
+    }
+
+    async fn put_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
+        schedule.check()?;
+        if schedule.next_at == 0 {
+            schedule.next_at = schedule.next_after(self.home.clock.now())?;
+        }
+        self.write(move |session| book::put_schedule(session, &schedule))
+            .await
+    }
+
+    async fn delete_schedule(&self, name: &str) -> Result<bool, JobError> {
+        let name = name.to_owned();
+        self.write(move |session| book::delete_schedule(session, &name))
+            .await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, JobError> {
+        self.read(book::schedules).await
+    }
+
+    async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
+        let (role, holder) = (role.to_owned(), holder.to_owned());
+        self.write(move |session| book::lead(session, &role, &holder, term))
+            .await
+    }
+
+    async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
+        let presence = presence.clone();
+        self.write(move |session| book::announce(session, presence))
+            .await
+    }
+
+    async fn workers(&self) -> Result<Vec<Presence>, JobError> {
+        let now = self.home.clock.now();
+        self.read(move |db| book::workers(db, now)).await
+    }
+
+    async fn events(&self) -> Result<EventStream, JobError> {
+        let engine = self.engine()?;
+        // Before the file is told: what happens behind that is not missed.
+        let receiver = engine.watch.subscribe();
+        let token = engine.token.clone();
+        let begun = engine.write(self.urgent, move |session| follow::begin(session, &token));
+        let last = begun.await?;
+        engine.watch.follow(last);
+        engine.look()?;
+        Ok(follow::stream(receiver, last, self.home.closed.clone()))
+    }
+
+    /// The same file: what is asked here goes before what waits there.
+    async fn apart(&self) -> Result<Arc<dyn JobManager>, JobError> {
+        Ok(Arc::new(Self {
+            home: Arc::clone(&self.home),
+            urgent: true,
+        }))
+    }
+
+    async fn close(&self) {
+        self.home.closed.cancel();
+    }
+}

@@ -1,0 +1,87 @@
+//! The one thread of a process that writes: all that waits goes into one transaction, and
+//! is answered once that is on the disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::inbox::{Inbox, Work};
+use super::session::{Session, Told};
+use super::watch::Watch;
+use super::{Durability, schema, trouble};
+use crate::clock::Clock;
+use crate::job::JobError;
+
+/// Works of one transaction.
+const GROUP: usize = 64;
+
+pub(super) struct Writer {
+    pub(super) path: PathBuf,
+    pub(super) durability: Durability,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) watch: Arc<Watch>,
+}
+
+/// Should the thread end in a way that is not foreseen, nobody waits for it for ever.
+struct AtEnd(Arc<Inbox>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+impl Writer {
+    /// Works until the inbox is closed and empty.
+    pub(super) fn run(self) {
+        let _end = AtEnd(Arc::clone(&self.inbox));
+        let mut connection = None;
+        while let Some(mut works) = self.inbox.take(GROUP) {
+            let recorded = self.record(&mut connection, &mut works);
+            let answer = match &recorded {
+                Ok(_) => Ok(()),
+                Err(problem) => Err(problem.clone()),
+            };
+            if let Ok(told) = recorded {
+                self.watch.told(told);
+            }
+            for work in works {
+                work.answer(answer.clone());
+            }
+        }
+    }
+
+    fn record(
+        &self,
+        held: &mut Option<Connection>,
+        works: &mut [Box<dyn Work>],
+    ) -> Result<Told, JobError> {
+        let connection = match held.take() {
+            Some(connection) => connection,
+            None => schema::open(&self.path, self.durability)?,
+        };
+        let told = self
+            .transact(&connection, works)
+            .map_err(|problem| trouble::of(&self.path, &problem))?;
+        // Behind a failure the file is opened anew.
+        *held = Some(connection);
+        Ok(told)
+    }
+
+    fn transact(
+        &self,
+        connection: &Connection,
+        works: &mut [Box<dyn Work>],
+    ) -> rusqlite::Result<Told> {
+        let transaction = schema::begin(connection)?;
+        let mut session = Session::begin(&transaction, self.clock.now())?;
+        for work in works {
+            work.run(&mut session)?;
+        }
+        let told = session.end()?;
+        transaction.commit()?;
+        Ok(told)
+    }
+}
