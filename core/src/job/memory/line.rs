@@ -271,14 +271,17 @@ impl Line {
         let Some(slot) = self.ids.get(id).copied() else {
             return false;
         };
-        match self.slots[slot].job.status.state {
+        let state = self.slots[slot].job.status.state;
+        match state {
             JobState::Running => self.stop_running(slot, news),
             JobState::Waiting | JobState::Delayed => self.step_out(slot),
             _ => {}
         }
         self.drop_entry(slot);
         news.tell(&self.name, Some(id), What::Deleted);
-        self.tell_if_drained(news);
+        if !state.is_finished() {
+            self.tell_if_drained(news);
+        }
         true
     }
 
