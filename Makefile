@@ -23,7 +23,7 @@ npm_stamp = $(1)/node_modules/.lock-$(call checksum,$(1)/package-lock.json,node 
 NPM_FOLDERS := bindings-node tools $(patsubst %/package-lock.json,%,$(wildcard examples/*/package-lock.json benches/node/package-lock.json))
 NPM_STAMPS := $(foreach folder,$(NPM_FOLDERS),$(call npm_stamp,$(folder)))
 
-.PHONY: help demo serve test lint bench docs build clean setup \
+.PHONY: help demo serve test lint bench docs build clean setup servers \
 	test-all test-tools test-rust test-python test-node test-examples \
 	lint-rust lint-python lint-node lint-dependencies lint-text
 
@@ -64,16 +64,16 @@ test-all: lint test-tools test-rust test-python test-node test-examples
 test-tools:
 	tools/test-tools.sh
 
-test-rust: build
-	REQUIRE_QWEN_CLI=1 cargo test --locked --workspace
+test-rust: build servers
+	REQUIRE_QWEN_CLI=1 REQUIRE_REDIS=1 cargo test --locked --workspace
 
-test-python: build
+test-python: build servers
 	cd bindings-python && ../$(BIN)/python -m pytest
 
-test-node: build
+test-node: build servers
 	cd bindings-node && npm test --silent
 
-test-examples: build
+test-examples: build servers
 	tools/test-examples.sh
 
 lint-text:
@@ -98,6 +98,9 @@ lint-node: build
 
 setup: $(PYTHON_STAMP) $(PACKAGE_STAMP) $(NPM_STAMPS)
 	@tools/check-prerequisites.sh
+
+servers: $(PYTHON_STAMP)
+	@tools/setup-redis.sh
 
 $(PYTHON_STAMP):
 	@tools/check-prerequisites.sh

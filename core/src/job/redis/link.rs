@@ -199,7 +199,8 @@ pub(super) fn trouble(address: &Address, error: &RedisError) -> JobError {
         ErrorKind::Server(ServerErrorKind::CrossSlot | ServerErrorKind::Moved) => {
             "this is a cluster: use `redis-cluster://`"
         }
-        _ if code == "OOM" => {
+        // Older servers say it inside the script's error.
+        _ if code == "OOM" || words.contains("OOM command not allowed") => {
             "it is out of memory: raise `maxmemory`, purge finished jobs, or shorten `result_ttl_ms`"
         }
         _ if code == "MISCONF" => "it cannot write its snapshot: look at its disk and log",
