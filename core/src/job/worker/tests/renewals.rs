@@ -129,7 +129,7 @@ async fn without_renewals_attempts_are_given_up_and_none_are_begun_until_they_su
     fails.store(true, Ordering::SeqCst);
     gate.open(1);
     let before = claims.load(Ordering::SeqCst);
-    lapsed.acquire().await.unwrap().forget();
+    heard(&lapsed).await;
     // Its slot is free, but nothing is claimed.
     tokio::task::yield_now().await;
     assert_eq!(claims.load(Ordering::SeqCst), before);
