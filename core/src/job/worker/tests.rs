@@ -77,6 +77,12 @@ impl AtWork {
     }
 }
 
+/// Waits for a sign that a handler gives.
+async fn heard(sign: &Semaphore) {
+    let heard = tokio::time::timeout(LONG, sign.acquire()).await;
+    heard.expect("a sign").unwrap().forget();
+}
+
 /// Handlers stop at a gate: a test sees them come, and lets them go.
 #[derive(Clone)]
 struct Gate {

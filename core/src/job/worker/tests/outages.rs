@@ -13,11 +13,18 @@ async fn while_the_backend_fails_no_outcome_is_lost_and_no_job_runs_twice() {
     // A claim whose answer is lost stalls: as often as it may be.
     let specs = specs.map(|job| job.with(|job| job.max_stalls = 1_000));
     jobs.enqueue(specs.collect()).await.unwrap();
-    let calls = AtomicU32::new(0);
+    let (exchanges, reports) = (AtomicU32::new(0), AtomicU32::new(0));
+    let first_ends = AtomicU32::new(0);
     let between = Between::over(SharedJobs::clone(&jobs), move |verb| {
-        match (verb, calls.fetch_add(1, Ordering::SeqCst) % 5) {
-            (Verb::Exchange(..), 1) => Fate::Unanswered,
-            (Verb::Exchange(..), 3) | (Verb::Report, 0 | 2) => Fate::Refused,
+        let nth = |of: &AtomicU32| of.fetch_add(1, Ordering::SeqCst) % 4;
+        match verb {
+            Verb::Exchange(1.., _) if first_ends.fetch_add(1, Ordering::SeqCst) == 0 => {
+                Fate::Unanswered
+            }
+            Verb::Exchange(..) => {
+                [Fate::Good, Fate::Unanswered, Fate::Good, Fate::Refused][nth(&exchanges) as usize]
+            }
+            Verb::Report if nth(&reports) < 2 => Fate::Refused,
             _ => Fate::Good,
         }
     });
@@ -38,16 +45,20 @@ async fn while_the_backend_fails_no_outcome_is_lost_and_no_job_runs_twice() {
         .lease(Duration::from_millis(600))
         .default_handler(handler);
     let worker = start(worker);
+    let mut stalls = 0;
     for nth in 0..300 {
         let status = ended(&jobs, &id(&format!("q-{nth}"))).await.status;
         assert_eq!((status.state, status.attempt), (JobState::Completed, 1));
         assert_eq!(status.epoch, u64::from(1 + status.stalls));
+        stalls += status.stalls;
     }
+    assert!(stalls > 0, "answers with jobs were lost");
     let report = worker.stop().await;
     assert_eq!(runs.load(Ordering::SeqCst), 300);
     // One that was recorded though its answer was lost is refused when sent again.
     let known = report.completed + report.lost;
     assert_eq!((known, report.unrecorded), (300, 0), "{report:?}");
+    assert!(report.lost > 0, "{report:?}");
 }
 
 #[tokio::test]

@@ -2,21 +2,27 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::FutureExt;
+
 use super::between::{Between, Fate, Verb};
 use super::*;
 use crate::job::JobState;
 use crate::testing::ManualClock;
 
-const LEASE: Duration = Duration::from_millis(300);
+/// Short, but not so short that a busy machine loses it.
+const LEASE: Duration = Duration::from_millis(450);
 
-/// Jobs whose time goes on by two thirds of a lease with each renewal.
+/// Jobs whose time goes on by two thirds of a lease with each renewal, and that are
+/// swept then: a lease that was not renewed before is over.
 fn timed(renewals: u32, done: impl Fn() + Send + Sync + 'static) -> (SharedJobs, SharedJobs) {
     let clock = ManualClock::default();
     let jobs: SharedJobs = Arc::new(MemoryJobs::with_clock(Arc::new(clock.clone())));
     let count = AtomicU32::new(0);
+    let swept = SharedJobs::clone(&jobs);
     let between = Between::over(SharedJobs::clone(&jobs), move |verb| {
         if verb == Verb::Renew {
             clock.advance(LEASE * 2 / 3);
+            swept.sweep().now_or_never();
             if count.fetch_add(1, Ordering::SeqCst) == renewals {
                 done();
             }
@@ -43,7 +49,7 @@ async fn a_job_of_ten_leases_is_run_once_though_its_handler_blocks_the_runtime()
     let worker = start(worker);
     let status = ended(&jobs, &id("q-0")).await.status;
     assert_eq!((status.state, status.epoch), (JobState::Completed, 1));
-    assert!(status.finished_at.unwrap() - status.started_at.unwrap() >= 2_500);
+    assert!(status.finished_at.unwrap() - status.started_at.unwrap() >= 10 * 450);
     assert_eq!(status.stalls, 0);
     assert_eq!(worker.stop().await.lost, 0);
 }
@@ -66,7 +72,7 @@ async fn the_outcome_of_a_lost_lease_is_dropped() {
     };
     let worker = Worker::builder(SharedJobs::clone(&jobs))
         .lane("q", 1)
-        .lease(Duration::from_millis(60))
+        .lease(LEASE)
         .default_handler(handler);
     let worker = start(worker);
     gate.wait_for(1).await;
@@ -116,14 +122,14 @@ async fn without_renewals_attempts_are_given_up_and_none_are_begun_until_they_su
     };
     let worker = Worker::builder(between)
         .lane("q", 1)
-        .lease(Duration::from_millis(90))
+        .lease(LEASE)
         .default_handler(handler);
     let worker = start(worker);
     gate.wait_for(1).await;
     fails.store(true, Ordering::SeqCst);
     gate.open(1);
     let before = claims.load(Ordering::SeqCst);
-    lapsed.acquire().await.unwrap().forget();
+    heard(&lapsed).await;
     // Its slot is free, but nothing is claimed.
     tokio::task::yield_now().await;
     assert_eq!(claims.load(Ordering::SeqCst), before);
@@ -156,7 +162,7 @@ async fn a_request_to_cancel_reaches_the_handler_and_wins_over_failure() {
     };
     let worker = Worker::builder(SharedJobs::clone(&jobs))
         .lane("q", 2)
-        .lease(Duration::from_millis(100))
+        .lease(LEASE)
         .default_handler(handler);
     let worker = start(worker);
     gate.wait_for(2).await;
@@ -180,7 +186,7 @@ async fn a_handler_that_does_not_give_way_is_ended() {
     let gate = Gate::new();
     let worker = Worker::builder(SharedJobs::clone(&jobs))
         .lane("q", 1)
-        .lease(Duration::from_millis(100))
+        .lease(LEASE)
         .default_handler(gate.handler());
     let worker = start(worker);
     // Time goes on by itself here, but for the thread of renewals: no limits.

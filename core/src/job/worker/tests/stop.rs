@@ -77,7 +77,7 @@ async fn stopping_now_does_not_wait_and_tells_the_handlers() {
     // No stop takes another back.
     worker.handle.stop();
     assert_eq!(worker.report().await.released, 1);
-    told.acquire().await.unwrap().forget();
+    heard(&told).await;
 }
 
 #[tokio::test]
