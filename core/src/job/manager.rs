@@ -182,6 +182,15 @@ pub trait JobManager: Send + Sync + fmt::Debug {
     /// When the backend cannot be used.
     async fn events(&self) -> Result<EventStream, JobError>;
 
+    /// Follows requests to cancel running jobs, and nothing else, where that costs next to
+    /// nothing. By default it tells none: workers hear of them when they renew.
+    ///
+    /// # Errors
+    /// When the backend cannot be used.
+    async fn cancel_requests(&self) -> Result<EventStream, JobError> {
+        Ok(Box::pin(futures_util::stream::pending()))
+    }
+
     /// The same jobs through a connection of its own, which a busy one cannot hold up.
     ///
     /// # Errors

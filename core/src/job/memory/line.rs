@@ -186,7 +186,12 @@ impl Line {
     pub(super) fn again_in(&self, now: EpochMillis) -> Option<u64> {
         let due = self.delayed.first_key_value().map(|((due, _), _)| *due);
         let stalls = self.leases.first().map(|(until, _)| until + 1);
-        let rated = self.limits.rate.filter(|_| !self.ready.is_empty());
+        let full = self
+            .limits
+            .concurrency
+            .is_some_and(|limit| self.count(JobState::Running) >= u64::from(limit));
+        let held = self.paused || full || self.ready.is_empty();
+        let rated = self.limits.rate.filter(|_| !held);
         let rate = rated.map(|rate| now + self.rate.room(rate, now * 1000).1.div_ceil(1000));
         let soonest = [due, stalls, rate].into_iter().flatten().min()?;
         Some(soonest.saturating_sub(now))
@@ -526,12 +531,16 @@ impl Line {
         moved
     }
 
-    fn stop_running(&mut self, slot: usize, _news: &mut News) {
+    fn stop_running(&mut self, slot: usize, news: &mut News) {
         let entry = &self.slots[slot];
         self.leases.remove(&(entry.until, slot));
         if let Some((place, slot)) = self.turns.leave(entry.job.spec.group.as_deref()) {
             self.ready.insert(place, slot);
-            _news.ring();
+            news.ring();
+        }
+        // Someone else may have waited for that.
+        if self.limits.concurrency.is_some() && !self.ready.is_empty() {
+            news.ring();
         }
     }
 

@@ -41,6 +41,7 @@ struct Shared {
     book: Mutex<Book>,
     bells: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
     events: broadcast::Sender<JobEvent>,
+    cancels: broadcast::Sender<JobEvent>,
     clock: Arc<dyn Clock>,
     closed: CancellationToken,
 }
@@ -68,6 +69,7 @@ impl MemoryJobs {
                 book: Mutex::default(),
                 bells: Mutex::default(),
                 events: broadcast::channel(EVENT_ROOM).0,
+                cancels: broadcast::channel(EVENT_ROOM).0,
                 clock,
                 closed: CancellationToken::new(),
             }),
@@ -236,7 +238,20 @@ impl JobManager for MemoryJobs {
     }
 
     async fn cancel(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, JobError> {
-        let one = |id| self.on_job(id, |line, news| line.cancel(id, news));
+        let one = |id: &JobId| {
+            let (queue, state) = self.on_job(id, |line, news| {
+                Some((Arc::clone(&line.name), line.cancel(id, news)?))
+            })?;
+            if state == JobState::Running {
+                let _ = self.shared.cancels.send(JobEvent {
+                    at: self.shared.clock.now(),
+                    queue: (*queue).into(),
+                    id: Some(id.clone()),
+                    what: What::CancelRequested,
+                });
+            }
+            Some(state)
+        };
         Ok(ids.iter().map(one).collect())
     }
 
@@ -403,6 +418,13 @@ impl JobManager for MemoryJobs {
     async fn events(&self) -> Result<EventStream, JobError> {
         Ok(super::event::followed(
             self.shared.events.subscribe(),
+            self.shared.closed.clone(),
+        ))
+    }
+
+    async fn cancel_requests(&self) -> Result<EventStream, JobError> {
+        Ok(super::event::followed(
+            self.shared.cancels.subscribe(),
             self.shared.closed.clone(),
         ))
     }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::address::Address;
 use self::bell::Bells;
 use self::decode::{Parts, Taken, garbled};
-use self::follow::Follower;
+use self::follow::{Feed, Follower};
 use self::gather::Gatherer;
 use self::link::Link;
 use self::scripts::{
@@ -59,7 +59,8 @@ struct Shared {
     link: Link,
     gatherer: Gatherer,
     bells: Bells,
-    follower: Follower,
+    events: Follower,
+    cancels: Follower,
     /// Queues that this process has entered in the list of queues.
     known: Mutex<HashSet<Arc<str>>>,
     clock: Option<Arc<dyn Clock>>,
@@ -105,7 +106,8 @@ impl RedisJobs {
                 link: Link::new(address),
                 gatherer: Gatherer::default(),
                 bells: Bells::default(),
-                follower: Follower::default(),
+                events: Follower::default(),
+                cancels: Follower::default(),
                 known: Mutex::default(),
                 clock,
                 closed: CancellationToken::new(),
@@ -756,7 +758,12 @@ impl JobManager for RedisJobs {
     }
 
     async fn events(&self) -> Result<EventStream, JobError> {
-        let receiver = follow::subscribe(&self.shared).await?;
+        let receiver = follow::subscribe(&self.shared, Feed::Events).await?;
+        Ok(super::event::followed(receiver, self.shared.closed.clone()))
+    }
+
+    async fn cancel_requests(&self) -> Result<EventStream, JobError> {
+        let receiver = follow::subscribe(&self.shared, Feed::Cancels).await?;
         Ok(super::event::followed(receiver, self.shared.closed.clone()))
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::mpsc;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Attempt;
 use super::backoff::Backoff;
 use super::control::Control;
-use crate::job::{JobError, Lease, Renewal, SharedJobs};
+use crate::job::{EventStream, JobError, JobId, Lease, Renewal, SharedJobs};
 
 /// The most leases of one call.
 const BATCH: usize = 1_000;
@@ -85,6 +86,13 @@ impl Ledger {
         let held = ledger.iter().take(most);
         held.map(|(_, held)| held.attempt.lease().id.as_str().to_owned())
             .collect()
+    }
+
+    fn has(&self, id: &JobId) -> bool {
+        let ledger = self.held.lock();
+        ledger
+            .iter()
+            .any(|(_, held)| held.attempt.lease().id == *id)
     }
 
     fn all(&self) -> Vec<(usize, Arc<Attempt>)> {
@@ -174,6 +182,7 @@ impl Renewals {
             let mut keeper = Keeper {
                 jobs,
                 apart: None,
+                cancels: None,
                 ledger,
                 control,
                 lease,
@@ -201,6 +210,8 @@ impl Drop for Renewals {
 struct Keeper {
     jobs: SharedJobs,
     apart: Option<SharedJobs>,
+    /// Requests to cancel, as they come.
+    cancels: Option<EventStream>,
     ledger: Arc<Ledger>,
     control: Control,
     lease: Duration,
@@ -228,14 +239,22 @@ impl Keeper {
                 }
             };
             self.ledger.lapse(Instant::now());
-            tokio::time::sleep(rest).await;
+            // A renewal says which are to be called off: a request makes it come sooner.
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = asked_to_cancel(&mut self.cancels, &self.ledger) => {}
+            }
         }
     }
 
     async fn renew(&mut self) -> Result<(), JobError> {
         let apart = match &self.apart {
             Some(apart) => Arc::clone(apart),
-            None => Arc::clone(self.apart.insert(self.jobs.apart().await?)),
+            None => {
+                let apart = self.jobs.apart().await?;
+                self.cancels = Some(apart.cancel_requests().await?);
+                Arc::clone(self.apart.insert(apart))
+            }
         };
         for asked in self.ledger.all().chunks(BATCH) {
             let leases: Vec<Lease> = asked.iter().map(|(_, held)| held.lease().clone()).collect();
@@ -245,6 +264,18 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Waits for a request to cancel one of these, or one that was missed.
+async fn asked_to_cancel(cancels: &mut Option<EventStream>, ledger: &Ledger) {
+    while let Some(stream) = cancels {
+        match stream.next().await {
+            Some(event) if event.id.as_ref().is_none_or(|id| ledger.has(id)) => return,
+            Some(_) => {}
+            None => *cancels = None,
+        }
+    }
+    std::future::pending().await
 }
 
 fn late() -> JobError {

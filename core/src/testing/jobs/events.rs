@@ -22,7 +22,7 @@ async fn followed(store: &Store) -> EventStream {
     let mut events = store.another.events().await.unwrap();
     let mark = id("mark");
     store.add(job().with_id(mark.clone()).after(LEASE)).await;
-    store.one.delete(&[mark.clone()]).await.unwrap();
+    store.one.delete(std::slice::from_ref(&mark)).await.unwrap();
     while next(&mut events).await != (Some(mark.clone()), What::Deleted) {}
     while next(&mut events).await != (None, What::Drained) {}
     events

@@ -10,7 +10,10 @@ function VERBS.cancel(id, run)
     run[CANCEL] = 1
     save(id, run)
     tell(id, 'cancel_requested')
-    redis.call('PUBLISH', key('cancel'), cjson.encode({ { at = now, id = id, event = 'cancel_requested' } }))
+    -- To workers, whose channel is one for all queues.
+    local channel = string.sub(P, 1, #P - #LIST - 3) .. 'cancel'
+    redis.call('PUBLISH', channel,
+      cjson.encode({ at = now, queue = LIST, id = id, event = 'cancel_requested' }))
   elseif run[STATE] < COMPLETED then
     step_out(id, run)
     finish(id, run, CANCELLED)
