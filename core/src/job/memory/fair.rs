@@ -80,6 +80,19 @@ impl Turns {
         next
     }
 
+    /// A job of the group has left the line without a run: gives the one that may go back
+    /// in its place, as nobody else would call that.
+    pub(super) fn call_back(
+        &mut self,
+        group: Option<&str>,
+        limit: Option<u32>,
+    ) -> Option<(Place, usize)> {
+        if !self.may_run(group, limit) {
+            return None;
+        }
+        self.groups.get_mut(group?)?.parked.pop_first()
+    }
+
     /// Removes a job that waits aside. Tells whether it did.
     pub(super) fn unpark(&mut self, place: Place, group: Option<&str>) -> bool {
         let Some(name) = group else { return false };

@@ -154,6 +154,7 @@ impl Line {
             let entry = &mut self.slots[slot];
             let spec = Arc::clone(&entry.job.spec);
             if spec.deadline.is_some_and(|deadline| deadline < now) {
+                self.call_back(spec.group.as_deref(), news);
                 self.change(slot, news, |status, _| rules::expire(status, now));
                 continue;
             }
@@ -265,7 +266,7 @@ impl Line {
                 Some(JobState::Running)
             }
             JobState::Waiting | JobState::Delayed => {
-                self.step_out(slot);
+                self.step_out(slot, news);
                 Some(self.change(slot, news, |status, _| rules::cancel(status, now)))
             }
             ended => Some(ended),
@@ -279,7 +280,7 @@ impl Line {
         let state = self.slots[slot].job.status.state;
         match state {
             JobState::Running => self.stop_running(slot, news),
-            JobState::Waiting | JobState::Delayed => self.step_out(slot),
+            JobState::Waiting | JobState::Delayed => self.step_out(slot, news),
             _ => {}
         }
         self.drop_entry(slot);
@@ -322,8 +323,10 @@ impl Line {
 
     /// Takes new limits; groups may have more room now.
     pub(super) fn limit(&mut self, limits: QueueLimits, news: &mut News) {
+        if limits.group_concurrency != self.limits.group_concurrency {
+            self.ready.extend(self.turns.unpark_all());
+        }
         self.limits = limits;
-        self.ready.extend(self.turns.unpark_all());
         news.ring();
     }
 
@@ -544,14 +547,24 @@ impl Line {
         }
     }
 
-    fn step_out(&mut self, slot: usize) {
+    fn step_out(&mut self, slot: usize, news: &mut News) {
         let entry = &self.slots[slot];
+        let spec = Arc::clone(&entry.job.spec);
         if entry.job.status.state == JobState::Delayed {
             self.delayed
                 .remove(&(entry.job.status.run_at, entry.sequence));
-        } else if self.ready.remove(&entry.place).is_none() {
-            self.turns
-                .unpark(entry.place, entry.job.spec.group.as_deref());
+        } else if self.ready.remove(&entry.place).is_some() {
+            self.call_back(spec.group.as_deref(), news);
+        } else {
+            self.turns.unpark(entry.place, spec.group.as_deref());
+        }
+    }
+
+    fn call_back(&mut self, group: Option<&str>, news: &mut News) {
+        let limit = self.limits.group_concurrency;
+        if let Some((place, slot)) = self.turns.call_back(group, limit) {
+            self.ready.insert(place, slot);
+            news.ring();
         }
     }
 

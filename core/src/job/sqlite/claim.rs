@@ -57,8 +57,13 @@ impl Turn<'_> {
                 break;
             }
             for mut kept in head {
+                let aside = self.line.now.parked;
                 if self.pass_over(&mut kept)? {
                     passed += 1;
+                    if self.line.now.parked < aside {
+                        // One was called back that may stand before the rest of these.
+                        break;
+                    }
                     continue;
                 }
                 self.line

@@ -55,16 +55,8 @@ impl Turn<'_> {
 
     /// Gives a job that begins to wait its place; it is to be written behind it.
     pub(super) fn line_up(&mut self, kept: &mut Kept) -> rusqlite::Result<()> {
-        let group = kept.spec.group.as_deref();
-        kept.tag = self.line.tag(self.db, group)?;
+        kept.tag = self.line.tag(self.db, kept.spec.group.as_deref())?;
         kept.parked = false;
-        // A group that has all it may would only be passed over by each claim.
-        if let Some(name) = group
-            && !self.line.may_run(self.db, group)?
-        {
-            kept.parked = true;
-            self.line.park(self.db, name)?;
-        }
         self.tell(Some(&kept.id), What::Waiting);
         self.line.ring();
         Ok(())

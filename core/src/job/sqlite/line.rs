@@ -11,6 +11,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::trouble::{count, number, unreadable};
 use crate::job::{JobState, QueueLimits, RateState};
 
+/// SQLite holds no value of over a billion bytes: one would fail all that shares its
+/// transaction.
+const LARGEST: u64 = 900_000_000;
+
 /// A queue.
 pub(super) struct Line {
     pub(super) row: i64,
@@ -87,10 +91,12 @@ impl Line {
                 bytes: count(row.get(8)?),
                 counts,
             };
+            let mut limits = read_limits(limits.as_deref())?;
+            limits.max_payload = limits.max_payload.min(LARGEST);
             Ok(Self {
                 row: row.get(0)?,
                 name: name.into(),
-                limits: read_limits(limits.as_deref())?,
+                limits,
                 as_read: numbers.clone(),
                 now: numbers,
                 rung: false,

@@ -20,6 +20,8 @@ mod settle;
 mod tests;
 mod tidy;
 mod trouble;
+#[cfg(test)]
+mod twin;
 mod watch;
 mod writer;
 

@@ -110,6 +110,34 @@ pub(super) async fn a_groups_concurrency_holds_and_its_next_job_follows(store: S
     assert_eq!(store.claim(9).await.len(), 1);
 }
 
+pub(super) async fn a_group_goes_on_when_its_next_job_goes_unrun(store: Store) {
+    let limits = QueueLimits {
+        group_concurrency: Some(1),
+        ..QueueLimits::default()
+    };
+    store.one.set_limits(QUEUE, limits).await.unwrap();
+    let grouped = |name: &str| {
+        job()
+            .with_id(id(name))
+            .with(|job| job.group = Some("a".into()))
+    };
+    store.add(grouped("first")).await;
+    store.add(grouped("cancelled")).await;
+    store.add(grouped("deleted")).await;
+    let late = grouped("late").with(|job| job.deadline = Some(START));
+    store.add(late).await;
+    store.add(grouped("last")).await;
+    // The claim looks at all of them: all but the first wait for it.
+    let claimed = store.claim(9).await;
+    assert_eq!(ids(&claimed), ["first"]);
+    store.settle(&claimed[0], done()).await.unwrap();
+    store.one.cancel(&[id("cancelled")]).await.unwrap();
+    store.one.delete(&[id("deleted")]).await.unwrap();
+    store.pass(ms(1));
+    assert_eq!(ids(&store.claim(9).await), ["last"]);
+    assert_eq!(store.state(&id("late")).await, JobState::Failed);
+}
+
 pub(super) async fn a_rate_holds_across_workers(store: Store) {
     let rate = Some(Rate {
         jobs: 10,

@@ -90,6 +90,7 @@ checks! {
         jobs_wait_for_their_first_worker_and_are_claimed_by_number,
         a_queues_concurrency_holds_across_workers_and_stalls,
         a_groups_concurrency_holds_and_its_next_job_follows,
+        a_group_goes_on_when_its_next_job_goes_unrun,
         a_rate_holds_across_workers,
         a_pause_stops_claims_only,
         a_pause_of_an_hour_loses_nothing,

@@ -125,6 +125,7 @@ local function take(id, score, blob, packed)
   if not packed and taken_at_once(id, tonumber(score), blob) then return end
   local run = packed and unpacked(packed) or new_run(blob)
   if run[DEADLINE] > 0 and run[DEADLINE] < now then
+    make_way(run)
     fail(id, run, FAILED, 'expired', 'its deadline passed before a worker was free')
     expired = true
     return

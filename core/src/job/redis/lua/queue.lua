@@ -190,11 +190,8 @@ local function line_up(id, run)
   rung = true
 end
 
--- One of the group's jobs runs no more: the next that waits aside goes back to the line.
-local function leave(run)
-  if run[GROUP] == '' then return end
-  local group = group_of(run[GROUP])
-  group.running = math.max(0, group.running - 1)
+-- The next of a group that waits aside goes back to the line.
+local function call_back(run, group)
   if group.parked > 0 then
     local popped = redis.call('ZPOPMIN', key('parked:' .. run[GROUP]))
     if popped[1] then
@@ -203,6 +200,23 @@ local function leave(run)
       redis.call('ZADD', key('ready'), popped[2], popped[1])
       rung = true
     end
+  end
+end
+
+-- One of the group's jobs runs no more.
+local function leave(run)
+  if run[GROUP] == '' then return end
+  local group = group_of(run[GROUP])
+  group.running = math.max(0, group.running - 1)
+  call_back(run, group)
+end
+
+-- One that was in the line goes unrun: nobody else would call the next in its place.
+local function make_way(run)
+  if run[GROUP] == '' then return end
+  local group = group_of(run[GROUP])
+  if not meta.group_concurrency or group.running < meta.group_concurrency then
+    call_back(run, group)
   end
 end
 
@@ -215,7 +229,9 @@ end
 local function step_out(id, run)
   if run[STATE] == DELAYED then
     redis.call('ZREM', key('delayed'), delayed_member(run, id))
-  elseif redis.call('ZREM', key('ready'), id) == 0 and run[GROUP] ~= '' then
+  elseif redis.call('ZREM', key('ready'), id) == 1 then
+    make_way(run)
+  elseif run[GROUP] ~= '' then
     if redis.call('ZREM', key('parked:' .. run[GROUP]), id) == 1 then
       redis.call('ZREM', key('parked'), id)
       local group = group_of(run[GROUP])
