@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::Durability;
 use super::trouble::{self, number};
@@ -149,7 +149,7 @@ pub(super) fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>
 
 fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     let connection = configured(path)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    write_ahead(&connection)?;
     let synchronous = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",
@@ -159,6 +159,22 @@ fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> 
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "cache_size", -32_000)?;
     Ok(connection)
+}
+
+/// SQLite does not ask the busy handler where two switch a new file at once.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let switched = connection.pragma_update(None, "journal_mode", "wal");
+        let busy = |e: &rusqlite::Error| e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        match switched {
+            Err(error) if busy(&error) && tries < BUSY_STEPS => {
+                tries += 1;
+                std::thread::sleep(BUSY_STEP);
+            }
+            switched => return switched,
+        }
+    }
 }
 
 fn configured(path: &Path) -> rusqlite::Result<Connection> {
