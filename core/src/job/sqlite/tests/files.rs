@@ -1,0 +1,209 @@
+//! Files that cannot be used, break, fill up or are locked.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::job::JobError;
+use crate::job::sqlite::{Durability, schema};
+
+#[test]
+fn claims_and_ends_find_their_rows_by_an_index() {
+    let (_folder, path) = place();
+    let db = schema::open(&path, Durability::Normal).unwrap();
+    let table = [
+        (
+            "WHERE queue = 1 AND state = 0 AND parked = 0 ORDER BY rank, tag, number LIMIT 9",
+            "job_ready",
+        ),
+        (
+            "WHERE queue = 1 AND state = 1 AND run_at <= 5 ORDER BY run_at, number LIMIT 9",
+            "job_due",
+        ),
+        (
+            "WHERE queue = 1 AND state = 2 AND until < 5 ORDER BY until, number LIMIT 9",
+            "job_lease",
+        ),
+        (
+            "WHERE queue = 1 AND state = 4 AND until <= 5 ORDER BY until LIMIT 9",
+            "job_failed",
+        ),
+        (
+            "WHERE queue = 1 AND state IN (3, 5) AND until <= 5 ORDER BY until LIMIT 9",
+            "job_finished",
+        ),
+        (
+            "WHERE queue = 1 AND state IN (3, 5) ORDER BY until LIMIT 9",
+            "job_finished",
+        ),
+        (
+            "WHERE queue = 1 AND team = 'g' AND state = 0 AND parked = 1 ORDER BY rank, tag, number LIMIT 1",
+            "job_parked",
+        ),
+        ("WHERE job.id = 'a' AND job.queue = 1", "job_by_id"),
+        (
+            "WHERE id = 'a' AND queue = 1 AND state = 2 AND epoch = 3",
+            "job_by_id",
+        ),
+    ];
+    for (which, index) in table {
+        let mut query = db
+            .prepare(&format!("EXPLAIN QUERY PLAN SELECT * FROM job {which}"))
+            .unwrap();
+        let plan: Vec<String> = query
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let found =
+            plan.len() == 1 && plan[0].starts_with(&format!("SEARCH job USING INDEX {index} "));
+        assert!(found, "{which}: {plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named_and_left_as_it_is() {
+    let (_folder, path) = place();
+    let text = "this is not a database, it only looks like a file. ".repeat(100);
+    std::fs::write(&path, &text).unwrap();
+    let error = SqliteJobs::open(&path).unwrap_err();
+    assert_eq!(error.code(), "backend_unsuitable");
+    assert!(error.to_string().contains(path.to_str().unwrap()));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_while_it_is_used_is_named() {
+    let (_folder, path) = place();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    jobs.enqueue_one(spec("a")).await.unwrap();
+    drop(jobs);
+    let again = SqliteJobs::open(&path).unwrap();
+    for name in ["jobs.db-wal", "jobs.db-shm"] {
+        let _ = std::fs::remove_file(path.with_file_name(name));
+    }
+    let length = std::fs::metadata(&path).unwrap().len() as usize;
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4096..length].fill(0xAB);
+    std::fs::write(&path, bytes).unwrap();
+    let error = again.enqueue_one(spec("b")).await.unwrap_err();
+    assert_eq!(error.code(), "backend_unsuitable");
+}
+
+#[test]
+fn folders_and_files_that_cannot_be_used_say_what_to_do() {
+    let (folder, path) = place();
+    std::fs::write(&path, "").unwrap();
+    let table = [
+        (folder.path().join("none/jobs.db"), "make the folder first"),
+        (path.join("jobs.db"), "make the folder first"),
+        (folder.path().to_owned(), "give the path of a file in it"),
+    ];
+    for (path, remedy) in table {
+        let error = SqliteJobs::open(&path).unwrap_err();
+        assert_eq!(error.code(), "backend_unavailable", "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_to_says_so() {
+    let (folder, _) = place();
+    let locked = folder.path().join("locked");
+    std::fs::create_dir(&locked).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).unwrap();
+    // The superuser may write everywhere but to what the kernel alone makes.
+    let root = std::fs::write(locked.join("probe"), "").is_ok();
+    let path = if root {
+        PathBuf::from("/proc/jobs.db")
+    } else {
+        locked.join("jobs.db")
+    };
+    let error = SqliteJobs::open(path).unwrap_err();
+    assert_eq!(error.code(), "backend_unavailable", "{error}");
+}
+
+#[test]
+fn later_layouts_and_other_programs_databases_are_refused() {
+    let (_folder, path) = place();
+    let db = schema::open(&path, Durability::Full).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    let error = SqliteJobs::open(&path).unwrap_err();
+    assert!(error.to_string().contains("layout is 99"), "{error}");
+    assert_eq!(error.code(), "backend_unsuitable");
+    let (_folder, path) = place();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
+    let error = SqliteJobs::open(&path).unwrap_err();
+    assert!(error.to_string().contains("another program"), "{error}");
+}
+
+#[test]
+fn many_open_a_new_file_at_once() {
+    for _ in 0..10 {
+        let (_folder, path) = place();
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| SqliteJobs::open(&path)))
+                .collect();
+            for one in opened {
+                one.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn urgent_works_go_before_those_that_wait() {
+    let (_folder, path) = place();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    let apart = jobs.apart().await.unwrap();
+    jobs.enqueue_one(spec("a")).await.unwrap();
+    let claimed = jobs.claim("q", ask(1)).await.unwrap();
+    let writes = (0..500).map(|n| {
+        let jobs = jobs.clone();
+        tokio::spawn(async move {
+            let batch = (0..10).map(|m| spec(&format!("{n}-{m}"))).collect();
+            jobs.enqueue(batch).await.unwrap();
+        })
+    });
+    let writes: Vec<_> = writes.collect();
+    tokio::task::yield_now().await;
+    apart
+        .renew(&[claimed[0].lease.clone()], LEASE)
+        .await
+        .unwrap();
+    assert!(!writes[499].is_finished());
+    for write in writes {
+        write.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_the_new_and_keeps_the_old() {
+    let (_folder, path) = place();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    jobs.enqueue_one(spec("kept")).await.unwrap();
+    // As long as this page limit holds, the file cannot grow.
+    let big = format!("\"{}\"", "x".repeat(10_000_000));
+    jobs.write(|session| session.db.execute_batch("PRAGMA max_page_count = 500"))
+        .await
+        .unwrap();
+    let over = spec("over").with(|spec| spec.payload = Payload::from_json(big.clone()).unwrap());
+    let error = jobs.enqueue_one(over).await.unwrap_err();
+    assert!(matches!(error, JobError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("free some space"), "{error}");
+    assert_eq!(claimed_ids(&jobs, 9).await, ["kept"]);
+    assert_eq!(jobs.counts().await.unwrap()[0].bytes, 42);
+}
+
+#[tokio::test]
+async fn a_file_that_another_keeps_locked_is_unavailable_after_a_while() {
+    let (_folder, path) = place();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = jobs.enqueue_one(spec("a")).await.unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    jobs.enqueue_one(spec("a")).await.unwrap();
+}
