@@ -339,3 +339,51 @@ async fn after_a_failover_the_new_master_is_found() {
     };
     assert_eq!(claimed[0].lease.id, id("before"));
 }
+
+#[test]
+fn a_server_with_tls_and_a_password_is_reached_by_its_url() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let port = servers::free_port().to_string();
+    let options = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        cert,
+        "--tls-key-file",
+        key,
+        "--tls-auth-clients",
+        "no",
+        "--requirepass",
+        "sk-secret-tls",
+    ];
+    let Some(_redis) = Redis::try_start(&options) else {
+        eprintln!("skipped: this redis-server was built without TLS");
+        return;
+    };
+    servers::await_port(port.parse().unwrap());
+    let ask = |url: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_credential-rotation"))
+            .args(["jobs", "add", "q", "{}", "--url", url])
+            .env("SSL_CERT_FILE", cert)
+            .output()
+            .unwrap()
+    };
+    let added = ask(&format!("rediss://:sk-secret-tls@localhost:{port}"));
+    assert!(added.status.success(), "{added:?}");
+    // Not by a plain connection, and not under another name.
+    let plain = ask(&format!("redis://:sk-secret-tls@localhost:{port}"));
+    assert_eq!(plain.status.code(), Some(5));
+    let other = ask(&format!("rediss://:sk-secret-tls@127.0.0.1:{port}"));
+    assert_eq!(other.status.code(), Some(5));
+}

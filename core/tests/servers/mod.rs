@@ -54,6 +54,20 @@ impl Redis {
         }
     }
 
+    /// The same, unless the server does not know one of the options.
+    pub(crate) fn try_start(options: &[&str]) -> Option<Self> {
+        let known = Command::new(program("redis-server").unwrap())
+            .args(options)
+            .args(["--port", "0", "--unixsocket", "/nonexistent/folder/socket"])
+            .output()
+            .unwrap();
+        // It ends either way: what it says tells why.
+        let said = String::from_utf8_lossy(&known.stdout).into_owned()
+            + &String::from_utf8_lossy(&known.stderr);
+        (!said.contains("Bad directive") && !said.contains("wrong number of arguments"))
+            .then(|| Self::start(options))
+    }
+
     /// A sentinel with that configuration.
     pub(crate) fn sentinel(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();

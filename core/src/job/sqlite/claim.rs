@@ -109,7 +109,13 @@ impl Turn<'_> {
             let stall = stall.map(|until| until.saturating_add(1));
             soonest = soonest.into_iter().chain(stall).min();
         }
-        if let Some(rate) = self.line.limits.rate.filter(|_| self.line.has_ready()) {
+        let full = self
+            .line
+            .limits
+            .concurrency
+            .is_some_and(|limit| self.line.count(JobState::Running) >= u64::from(limit));
+        let held = self.line.now.paused || full || !self.line.has_ready();
+        if let Some(rate) = self.line.limits.rate.filter(|_| !held) {
             let wait = self.line.now.rate.room(rate, now * 1000).1;
             let next = now + wait.div_ceil(1000);
             soonest = soonest.into_iter().chain([next]).min();

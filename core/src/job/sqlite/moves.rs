@@ -115,6 +115,10 @@ impl Turn<'_> {
 
     /// A running job is one no more: its group has room for another.
     pub(super) fn stop_running(&mut self, kept: &Kept) -> rusqlite::Result<()> {
+        // Someone else may have waited for a slot of the queue.
+        if self.line.limits.concurrency.is_some() && self.line.has_ready() {
+            self.line.ring();
+        }
         let Some(group) = kept.spec.group.as_deref() else {
             return Ok(());
         };

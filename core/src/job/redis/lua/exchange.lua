@@ -175,7 +175,8 @@ local due = redis.call('ZRANGE', key('delayed'), 0, 0, 'WITHSCORES')
 sooner(tonumber(due[2] or false))
 local first = redis.call('ZRANGE', key('lease'), 0, 0, 'WITHSCORES')
 if first[2] then sooner(tonumber(first[2]) + 1) end
-if meta.rate_gap and redis.call('ZCARD', key('ready')) > 0 then
+local full = meta.concurrency and redis.call('ZCARD', key('lease')) >= meta.concurrency
+if meta.rate_gap and meta.paused ~= 1 and not full and redis.call('ZCARD', key('ready')) > 0 then
   local _, wait = rate_room()
   sooner(now + math.ceil(wait / 1000))
 end
