@@ -30,3 +30,8 @@ pub use error::Error;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// And those of the pages.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/jobs.md")]
+struct Jobs;
