@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 pub(crate) mod fleet;
+pub(crate) mod proxy;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
