@@ -10,6 +10,7 @@ mod asker;
 mod desk;
 mod dispatch;
 mod errors;
+mod jobs;
 mod outcome;
 mod pool;
 mod program;
@@ -20,6 +21,7 @@ mod runtime;
 mod stream;
 mod testing;
 mod wait;
+mod worker;
 mod wrapper;
 
 /// The version of the core.
@@ -37,6 +39,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<accounts::AccountsFolder>()?;
     module.add_class::<desk::Desk>()?;
     module.add_class::<desk::Task>()?;
+    module.add_class::<jobs::JobEvents>()?;
+    module.add_class::<jobs::JobManager>()?;
     module.add_class::<outcome::Outcome>()?;
     module.add_class::<pool::CredentialPool>()?;
     module.add_class::<provider::HostProvider>()?;
@@ -45,6 +49,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rotation::Rotation>()?;
     module.add_class::<stream::AnswerStream>()?;
     module.add_class::<testing::SimulatedEndpoint>()?;
+    module.add_class::<worker::JobAttempt>()?;
+    module.add_class::<worker::Worker>()?;
     module.add_class::<wrapper::Wrapper>()?;
     Ok(())
 }

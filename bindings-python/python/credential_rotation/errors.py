@@ -9,6 +9,8 @@ from typing import Any
 __all__ = [
     "AllCoolingError",
     "AttemptsExhaustedError",
+    "BackendUnavailableError",
+    "BackendUnsuitableError",
     "CliNotFoundError",
     "ClosedError",
     "CredentialFileCorruptError",
@@ -18,19 +20,29 @@ __all__ = [
     "DeadlineExceededError",
     "DuplicateCredentialError",
     "EmptyPromptError",
+    "IllegalMoveError",
     "InvalidAccountIndexError",
     "InvalidConfigError",
+    "InvalidJobError",
     "InvalidUrlError",
+    "JobError",
+    "JobTooLargeError",
     "LockTimeoutError",
+    "ManagerClosedError",
     "NoCredentialsError",
     "PoolSaturatedError",
     "PromptTooLargeError",
+    "QueueFullError",
     "RequestRejectedError",
     "RetryBudgetExhaustedError",
+    "StaleAttemptError",
     "StateUnavailableError",
     "StreamInterruptedError",
     "UnknownCredentialError",
+    "UnknownJobError",
     "UnknownProviderError",
+    "UnknownQueueError",
+    "WaitTimeoutError",
 ]
 
 
@@ -217,13 +229,94 @@ class ClosedError(CredentialRotationError):
     code = "closed"
 
 
+class JobError(CredentialRotationError):
+    """A refusal or a trouble of where jobs are kept."""
+
+
+class InvalidJobError(JobError, ValueError):
+    """A field that no job, queue or limit can have."""
+
+    code = "invalid_job"
+
+
+class JobTooLargeError(JobError, ValueError):
+    """A payload or result over the limit."""
+
+    code = "job_too_large"
+
+
+class QueueFullError(JobError):
+    """A queue takes no more until jobs leave it."""
+
+    code = "queue_full"
+
+
+class UnknownJobError(JobError, LookupError):
+    """There is no job of that id."""
+
+    code = "unknown_job"
+
+
+class UnknownQueueError(JobError, LookupError):
+    """No queue of that name has ever had a job or a setting."""
+
+    code = "unknown_queue"
+
+
+class StaleAttemptError(JobError):
+    """A write of an attempt that is over; nothing was changed."""
+
+    code = "stale_attempt"
+
+
+class IllegalMoveError(JobError):
+    """The job's state does not allow it; nothing was changed."""
+
+    code = "illegal_move"
+
+
+class WaitTimeoutError(JobError, TimeoutError):
+    """The wait for a job's end was longer than allowed."""
+
+    code = "wait_timeout"
+
+
+class BackendUnavailableError(JobError, ConnectionError):
+    """The server or file does not answer as it should."""
+
+    code = "backend_unavailable"
+
+
+class BackendUnsuitableError(JobError):
+    """The server or file cannot hold jobs as it is set up."""
+
+    code = "backend_unsuitable"
+
+
+class ManagerClosedError(JobError):
+    """The manager was closed."""
+
+    code = "manager_closed"
+
+
+def _all(kind: type[CredentialRotationError]) -> list[type[CredentialRotationError]]:
+    return [
+        one for sub in kind.__subclasses__() for one in (sub, *_all(sub)) if one is not JobError
+    ]
+
+
 CLASSES: dict[str, type[CredentialRotationError]] = {
-    kind.code: kind for kind in CredentialRotationError.__subclasses__()
+    kind.code: kind for kind in _all(CredentialRotationError)
 }
 
 
 def from_wire(text: str) -> CredentialRotationError:
     """Build the exception that the core's JSON tells of."""
-    details = json.loads(text)
+    return from_details(json.loads(text))
+
+
+def from_details(told: dict[str, Any]) -> CredentialRotationError:
+    """Do the same once it is read."""
+    details = dict(told)
     code, message = details.pop("code"), details.pop("message")
     return CLASSES.get(code, CredentialRotationError)(message, details)

@@ -1,0 +1,216 @@
+"""Workers whose handlers are Python's."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+from credential_rotation import (
+    InvalidJobError,
+    JobContext,
+    JobManager,
+    Snooze,
+    Unrecoverable,
+    Worker,
+)
+from test_jobs import jobs, queue, redis_url  # noqa: F401
+
+SOON = 20.0
+
+
+async def working(worker: Worker) -> "asyncio.Task[dict[str, int]]":
+    return asyncio.create_task(worker.arun())
+
+
+async def test_functions_and_coroutines_do_jobs(jobs: JobManager, queue: str) -> None:  # noqa: F811
+    worker = Worker(jobs, [f"{queue}:4"])
+    loop_thread = threading.get_ident()
+
+    @worker.handler("sync")
+    def shout(job: JobContext) -> dict[str, Any]:
+        assert threading.get_ident() != loop_thread
+        return {"text": job.payload["text"].upper(), "n": 2**70}
+
+    @worker.handler()
+    async def other(job: JobContext) -> list[Any]:
+        assert threading.get_ident() == loop_thread
+        job.log("began")
+        job.progress(50, "half")
+        await asyncio.sleep(0)
+        return [job.kind, job.attempt, job.queue]
+
+    running = await working(worker)
+    first = await jobs.aenqueue(queue, {"text": "ciao"}, kind="sync")
+    second = await jobs.aenqueue(queue, kind="else")
+    done = await jobs.await_(first, timeout=SOON)
+    assert (done.state, done.result) == ("completed", {"text": "CIAO", "n": 2**70})
+    assert (await jobs.await_(second, timeout=SOON)).result == ["else", 1, queue]
+    assert jobs.find(second).progress == {"percent": 50.0, "message": "half"}
+    assert [line["text"] for line in jobs.log(second)] == ["began"]
+    worker.stop()
+    assert (await running)["completed"] == 2
+
+
+async def test_exceptions_become_failures_and_say_what_follows(
+    jobs: JobManager, queue: str
+) -> None:  # noqa: F811
+    worker = Worker(jobs, [f"{queue}:4"])
+    tries: list[str] = []
+
+    @worker.handler()
+    async def handle(job: JobContext) -> str:
+        tries.append(job.kind)
+        if job.kind == "never":
+            raise Unrecoverable from ValueError("wrong for good")
+        if job.kind == "later" and tries.count("later") == 1:
+            raise Snooze(0.01)
+        if job.kind == "again" and job.attempt == 1:
+            raise KeyError("missing")
+        if job.kind == "unwritable":
+            return object()  # type: ignore[return-value]
+        return job.kind
+
+    running = await working(worker)
+    retry = {"kind": "fixed", "delay_ms": 10}
+    names = {
+        kind: await jobs.aenqueue(queue, kind=kind, retry=retry, max_attempts=2)
+        for kind in ("never", "later", "again", "unwritable")
+    }
+    ended = {kind: await jobs.await_(name, timeout=SOON) for kind, name in names.items()}
+    assert [job.state for job in ended.values()] == ["failed", "completed", "completed", "failed"]
+    error = ended["never"].error
+    assert error is not None
+    assert (error["kind"], error["message"]) == ("ValueError", "wrong for good")
+    assert "Traceback" not in error["message"]
+    assert (ended["never"].attempt, ended["later"].attempt, ended["again"].attempt) == (1, 1, 2)
+    assert (ended["unwritable"].error or {})["kind"] == "TypeError"
+    worker.stop()
+    report = await running
+    assert (report["snoozed"], report["failed"]) == (1, 2)
+
+
+async def test_cancelling_reaches_coroutines_and_functions(jobs: JobManager, queue: str) -> None:  # noqa: F811
+    worker = Worker(jobs, [f"{queue}:2"], lease=0.3)
+    begun = asyncio.Semaphore(0)
+    ended: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    @worker.handler("sync")
+    def wait(job: JobContext) -> None:
+        loop.call_soon_threadsafe(begun.release)
+        while not job.cancelled:
+            time.sleep(0.005)
+        ended.append("sync")
+
+    @worker.handler("async")
+    async def sleep(job: JobContext) -> None:
+        begun.release()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("async")
+            raise
+
+    running = await working(worker)
+    names = [await jobs.aenqueue(queue, kind=kind) for kind in ("sync", "async")]
+    for _ in names:
+        await begun.acquire()
+    await jobs.acancel(*names)
+    for name in names:
+        job = await jobs.await_(name, timeout=SOON)
+        # A function that gives way by returning has succeeded in what it did.
+        assert job.state in ("cancelled", "completed")
+    worker.stop()
+    await running
+    assert sorted(ended) == ["async", "sync"]
+
+
+async def test_a_handler_that_blocks_the_loop_for_ten_leases_loses_nothing(
+    jobs: JobManager,  # noqa: F811
+    queue: str,  # noqa: F811
+) -> None:
+    worker = Worker(jobs, [f"{queue}:2"], lease=0.1)
+    runs = 0
+
+    @worker.handler()
+    async def block(job: JobContext) -> int:
+        nonlocal runs
+        runs += 1
+        time.sleep(1.0)
+        return runs
+
+    running = await working(worker)
+    job = await jobs.await_(await jobs.aenqueue(queue), timeout=SOON)
+    assert (job.result, job.stalls, job.attempt) == (1, 0, 1)
+    worker.stop()
+    assert (await running)["lost"] == 0
+
+
+async def test_ending_the_task_gives_jobs_back(jobs: JobManager, queue: str) -> None:  # noqa: F811
+    worker = Worker(jobs, [f"{queue}:1"])
+    begun = asyncio.Event()
+
+    @worker.handler()
+    async def sleep(job: JobContext) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    running = await working(worker)
+    name = await jobs.aenqueue(queue)
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    job = await jobs.afind(name)
+    assert (job.state, job.attempt, job.stalls) == ("waiting", 0, 0)
+
+
+def test_what_cannot_be_is_told(redis_url: str) -> None:  # noqa: F811
+    jobs = JobManager.connect(redis_url)
+    with pytest.raises(InvalidJobError, match="concurrency"):
+        Worker(jobs, ["a:0"])
+    worker = Worker(jobs, [])
+    with pytest.raises(InvalidJobError, match="lane"):
+        asyncio.run(worker.arun())
+
+
+PROGRAM = """
+import sys, time
+from credential_rotation import JobManager, Worker
+
+jobs = JobManager.connect(sys.argv[1])
+worker = Worker(jobs, [f"{sys.argv[2]}:1"])
+
+@worker.handler()
+def slow(job):
+    print("began", flush=True)
+    time.sleep(0.5)
+    return "done"
+
+print(worker.run(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_drains_and_says_so(redis_url: str, queue: str, number: int) -> None:  # noqa: F811
+    jobs = JobManager.connect(redis_url)
+    name = jobs.enqueue(queue)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, redis_url, queue],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "began\n"
+    os.kill(worker.pid, number)
+    out, err = worker.communicate(timeout=SOON)
+    assert "stopping: waiting for the jobs that run" in err
+    assert "'completed': 1" in out
+    assert worker.returncode == 0
+    assert jobs.find(name).result == "done"
