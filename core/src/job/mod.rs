@@ -21,6 +21,7 @@ mod schedule;
 mod spec;
 mod state;
 mod webhook;
+pub mod worker;
 
 pub use attempt::{
     Claim, Claimed, Enqueued, Exchange, Exchanged, Lease, Outcome, Renewal, Report, Settlement,

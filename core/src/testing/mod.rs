@@ -57,6 +57,7 @@ mod body;
 mod catalogue;
 mod clock;
 mod dialect;
+mod drain;
 mod endpoint;
 pub mod jobs;
 mod ledger;
@@ -68,6 +69,7 @@ mod socket;
 
 pub use catalogue::ScriptedFault;
 pub use clock::ManualClock;
+pub use drain::drain_until_idle;
 pub use endpoint::SimulatedEndpoint;
 pub use ledger::SeenRequest;
 pub use oauth::{OAuthScenario, Redemptions};

@@ -1,0 +1,37 @@
+//! What the lanes of a worker have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::desk::Desk;
+use super::handler::Handlers;
+use super::renewal::Ledger;
+use crate::clock::{Clock, millis};
+use crate::job::{Claimed, SharedJobs};
+
+#[derive(Debug)]
+pub(super) struct Crew {
+    pub(super) jobs: SharedJobs,
+    pub(super) id: Arc<str>,
+    pub(super) handlers: Handlers,
+    pub(super) lease: Duration,
+    pub(super) timeout: Option<Duration>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) desk: Arc<Desk>,
+}
+
+impl Crew {
+    /// How long an attempt may take: as the job says, else as the worker does.
+    pub(super) fn timeout(&self, claimed: &Claimed) -> Option<Duration> {
+        let own = claimed.spec.timeout_ms.map(Duration::from_millis);
+        own.or(self.timeout)
+    }
+
+    /// An attempt at a job that was claimed.
+    pub(super) fn attempt(&self, claimed: Claimed) -> Arc<super::attempt::Attempt> {
+        let timeout = self.timeout(&claimed);
+        let deadline = timeout.map(|after| self.clock.now().saturating_add(millis(after)));
+        super::attempt::Attempt::new(claimed, deadline, &self.desk)
+    }
+}

@@ -1,0 +1,324 @@
+//! A lane at work: claims what it has slots for, runs it, records what came of it.
+//!
+//! One task decides, without locks. Each queue has one exchange under way at a time:
+//! it records the ends that gathered behind the one before and asks for exactly the
+//! free slots. An idle system pays one round trip a job, a busy one gets batches.
+
+mod attempts;
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::job::worker::attempt_run::Ended;
+use crate::job::worker::control::{Mode, Orders};
+use crate::job::worker::crew::Crew;
+use crate::job::worker::lane::Lane;
+use crate::job::worker::renewal::Notice;
+use crate::job::worker::report::WorkerReport;
+use crate::job::worker::side::{BATCH, Ending, Reply, Side};
+use crate::job::worker::slots::{Over, Slots};
+use crate::job::worker::verdict;
+use crate::job::{JobError, Outcome};
+
+/// How long a worker that stops tries to record ends with a backend in trouble.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The longest rest before another try while the worker stops.
+const SHORT_REST: Duration = Duration::from_millis(500);
+
+/// Attempts that may be over at once before other tasks have their turn.
+const AT_ONCE: usize = 256;
+
+/// What a lane waits for, with the backend or the desk.
+enum Step {
+    Replied(Reply),
+    /// The side may try again.
+    Rested(usize),
+    /// The last news of an attempt are recorded.
+    Reported(usize, Ending),
+}
+
+pub(super) struct LaneRun {
+    crew: Arc<Crew>,
+    lane: Lane,
+    number: usize,
+    sides: Vec<Side>,
+    slots: Slots,
+    /// Slots that are asked for.
+    asked: usize,
+    /// Attempts that were over as soon as they began, since other tasks had their turn.
+    at_once: usize,
+    /// Ends whose last news are still to be recorded.
+    reporting: usize,
+    steps: FuturesUnordered<BoxFuture<'static, Step>>,
+    ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
+    notices: mpsc::UnboundedReceiver<Notice>,
+    orders: watch::Receiver<Orders>,
+    now: Orders,
+    last_words: Option<Instant>,
+    report: WorkerReport,
+}
+
+impl LaneRun {
+    pub(super) fn new(
+        crew: Arc<Crew>,
+        lane: Lane,
+        number: usize,
+        mut orders: watch::Receiver<Orders>,
+        notices: mpsc::UnboundedReceiver<Notice>,
+    ) -> Self {
+        let now = orders.borrow_and_update().clone();
+        Self {
+            sides: lane.queues.iter().cloned().map(Side::new).collect(),
+            crew,
+            lane,
+            number,
+            slots: Slots::default(),
+            asked: 0,
+            at_once: 0,
+            reporting: 0,
+            steps: FuturesUnordered::new(),
+            // As many messages as slots, at most a few each.
+            ended: mpsc::unbounded_channel(),
+            notices,
+            orders,
+            now,
+            last_words: None,
+            report: WorkerReport::default(),
+        }
+    }
+
+    /// Works until it is told to stop and all is recorded.
+    pub(super) async fn run(mut self) -> Result<WorkerReport, JobError> {
+        loop {
+            self.exchange();
+            if self.is_done() {
+                break;
+            }
+            self.listen();
+            // A backend and handlers that answer at once must not keep other tasks waiting.
+            if std::mem::take(&mut self.at_once) > AT_ONCE {
+                tokio::task::yield_now().await;
+            }
+            tokio::task::coop::consume_budget().await;
+            let next_time = self.next_time();
+            let time = async {
+                match next_time {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(step) = self.steps.next(), if !self.steps.is_empty() => self.step(step)?,
+                Some(ended) = self.ended.1.recv() => self.task_ended(ended),
+                Some(notice) = self.notices.recv() => self.noticed(notice),
+                changed = self.orders.changed() => match changed {
+                    Ok(()) => self.ordered(),
+                    // Nobody is there to be worked for.
+                    Err(_) => break,
+                },
+                () = ring(&mut self.sides) => {}
+                () = time => self.time_passed(),
+            }
+            while let Ok(ended) = self.ended.1.try_recv() {
+                self.task_ended(ended);
+            }
+        }
+        let sides = self.sides.iter();
+        let left: usize = sides.map(|side| side.endings.len() + side.sending).sum();
+        self.report.unrecorded += (left + self.reporting) as u64;
+        Ok(self.report)
+    }
+
+    fn concurrency(&self) -> usize {
+        self.now.concurrency.get(self.number).copied().unwrap_or(0)
+    }
+
+    fn free(&self) -> usize {
+        let taken = self.slots.taken() + self.asked;
+        self.concurrency().saturating_sub(taken)
+    }
+
+    fn takes_jobs(&self) -> bool {
+        self.now.mode == Mode::Run && self.now.leases_kept
+    }
+
+    /// Starts the exchanges there is something for.
+    fn exchange(&mut self) {
+        loop {
+            let free = if self.takes_jobs() { self.free() } else { 0 };
+            let sides = &self.sides;
+            // In strict order a busy queue is waited for.
+            let strict = self.lane.is_strict();
+            let may_have = |nth: usize| sides[nth].may_have() && (strict || !sides[nth].busy);
+            let next = match free {
+                0 => None,
+                _ => self.lane.pick(may_have),
+            };
+            // What is dry is asked as well if its turn would come, as it costs nothing.
+            let ready = |nth: &usize| {
+                let side: &Side = &sides[*nth];
+                !side.busy && (next == Some(*nth) || !side.endings.is_empty())
+            };
+            let Some(nth) = (0..sides.len()).find(ready) else {
+                return;
+            };
+            let its_turn = next == Some(nth) || next.is_none();
+            let asked = if its_turn { free.min(BATCH) } else { 0 };
+            self.drop_lost(nth);
+            if asked == 0 && self.sides[nth].endings.is_empty() {
+                continue;
+            }
+            self.asked += asked;
+            let exchange = self.sides[nth].exchange(nth, asked, &self.crew);
+            let step = async move { Step::Replied(exchange.await) };
+            self.steps.push(Box::pin(step));
+        }
+    }
+
+    /// What was lost in the meantime is another's to record.
+    fn drop_lost(&mut self, side: usize) {
+        let endings = &mut self.sides[side].endings;
+        if endings.iter().any(|ending| ending.attempt.is_lost()) {
+            let lost: Vec<Ending> = endings
+                .extract_if(.., |ending| ending.attempt.is_lost())
+                .collect();
+            self.report.lost += lost.len() as u64;
+            let marks = lost.iter().map(|ending| ending.mark);
+            self.crew.ledger.drop_all(marks);
+        }
+    }
+
+    /// Waits for work where there is none. A full lane leaves the bell to others.
+    fn listen(&mut self) {
+        let full = self.slots.taken() >= self.concurrency() || !self.takes_jobs();
+        for side in &mut self.sides {
+            match full {
+                true => side.forget(),
+                false => side.listen(&self.crew),
+            }
+        }
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let again = self.sides.iter().filter_map(Side::again_at).min();
+        let times = [again, self.slots.next_time(), self.last_words];
+        times.into_iter().flatten().min()
+    }
+
+    fn is_done(&self) -> bool {
+        if self.now.mode == Mode::Run {
+            return false;
+        }
+        let idle = self.slots.counting() == 0 && self.reporting == 0;
+        let mut sides = self.sides.iter();
+        let recorded = sides.all(|side| side.endings.is_empty() && (!side.busy || side.resting));
+        let spent = self.last_words.is_some_and(|at| at <= Instant::now());
+        (idle && recorded) || spent
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), JobError> {
+        match step {
+            Step::Replied(reply) => return self.replied(reply),
+            Step::Rested(side) => {
+                self.sides[side].busy = false;
+                self.sides[side].resting = false;
+            }
+            Step::Reported(side, ending) => {
+                self.reporting -= 1;
+                self.sides[side].endings.push(ending);
+            }
+        }
+        Ok(())
+    }
+
+    fn replied(&mut self, reply: Reply) -> Result<(), JobError> {
+        self.asked -= reply.asked;
+        let side = &mut self.sides[reply.side];
+        side.sending = 0;
+        let exchanged = match reply.answer {
+            Ok(exchanged) => exchanged,
+            Err(JobError::Closed) => return Err(JobError::Closed),
+            Err(error) => {
+                tracing::warn!(%error, queue = %side.queue, "the backend is asked again in a while");
+                // In the order in which they came about.
+                let later = std::mem::replace(&mut side.endings, reply.endings);
+                side.endings.extend(later);
+                side.resting = true;
+                let mut rest = side.backoff.next();
+                if self.now.mode != Mode::Run {
+                    rest = rest.min(SHORT_REST);
+                }
+                let nth = reply.side;
+                self.steps.push(Box::pin(async move {
+                    tokio::time::sleep(rest).await;
+                    Step::Rested(nth)
+                }));
+                return Ok(());
+            }
+        };
+        side.busy = false;
+        side.backoff.reset();
+        if reply.asked > 0 && exchanged.claimed.len() < reply.asked {
+            side.ran_dry(exchanged.again_in);
+        }
+        for (ending, settled) in reply.endings.iter().zip(&exchanged.settled) {
+            match settled {
+                Ok(state) => self.report.record(&ending.outcome, *state),
+                Err(error) => {
+                    tracing::debug!(%error, "the end of an attempt was dropped");
+                    self.report.lost += 1;
+                }
+            }
+        }
+        let marks = reply.endings.iter().map(|ending| ending.mark);
+        if !reply.endings.is_empty() {
+            self.crew.ledger.drop_all(marks);
+        }
+        if !exchanged.claimed.is_empty() {
+            self.begin(reply.side, exchanged.claimed, reply.sent + self.crew.lease);
+        }
+        Ok(())
+    }
+
+    fn ordered(&mut self) {
+        let before = self.now.mode;
+        self.now = self.orders.borrow_and_update().clone();
+        if self.now.mode == Mode::Now && before != Mode::Now {
+            self.last_words = Some(Instant::now() + LAST_WORDS);
+            for (place, attempt) in self.slots.all_counting() {
+                self.abandon(place, attempt, Outcome::Release);
+            }
+        }
+    }
+
+    fn time_passed(&mut self) {
+        let now = Instant::now();
+        self.sides.iter_mut().for_each(|side| side.tick(now));
+        while let Some((attempt, place, over)) = self.slots.over(now) {
+            let outcome = match over {
+                Over::TimedOut(after) => verdict::timed_out(&attempt.claimed, after),
+                Over::Stubborn => Outcome::Cancel,
+            };
+            self.abandon(place, attempt, outcome);
+        }
+    }
+}
+
+/// Waits until one of the queues may have work.
+async fn ring(sides: &mut [Side]) {
+    std::future::poll_fn(|cx| {
+        let mut rung = false;
+        for side in sides.iter_mut() {
+            rung |= side.poll_ring(cx);
+        }
+        if rung { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}

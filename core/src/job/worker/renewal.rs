@@ -1,0 +1,256 @@
+//! Keeps the leases of a worker's attempts, whatever its runtime is busy with.
+//!
+//! A thread of its own with a runtime and a connection of its own: a handler that
+//! blocks its thread, or a host language that holds its lock, keeps its lease.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::Attempt;
+use super::backoff::Backoff;
+use super::control::Control;
+use crate::job::{JobError, Lease, Renewal, SharedJobs};
+
+/// The most leases of one call.
+const BATCH: usize = 1_000;
+/// Failed renewals in a row after which a new connection is made.
+const PATIENCE: u32 = 3;
+
+/// What a lane is told of one of its attempts.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// It is to be called off.
+    CancelRequested(Arc<Attempt>),
+    /// Its lease is lost.
+    Lost(Arc<Attempt>),
+}
+
+/// The leases that are to be kept.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    held: Mutex<Slab<Held>>,
+    lanes: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    attempt: Arc<Attempt>,
+    until: Instant,
+    lane: usize,
+}
+
+impl Ledger {
+    /// What the next lane, by number, is told.
+    pub(super) fn add_lane(&self) -> mpsc::UnboundedReceiver<Notice> {
+        // At most a few messages for each attempt of the lane.
+        let (lane, notices) = mpsc::unbounded_channel();
+        self.lanes.lock().push(lane);
+        notices
+    }
+
+    /// Keeps leases that last until then. Gives a mark for each.
+    pub(super) fn hold(
+        &self,
+        attempts: &[Arc<Attempt>],
+        until: Instant,
+        lane: usize,
+    ) -> Vec<usize> {
+        let mut ledger = self.held.lock();
+        let hold = |attempt: &Arc<Attempt>| {
+            ledger.insert(Held {
+                attempt: Arc::clone(attempt),
+                until,
+                lane,
+            })
+        };
+        attempts.iter().map(hold).collect()
+    }
+
+    /// Keeps these no more.
+    pub(super) fn drop_all(&self, marks: impl Iterator<Item = usize>) {
+        let mut ledger = self.held.lock();
+        for mark in marks {
+            ledger.try_remove(mark);
+        }
+    }
+
+    /// The ids of at most so many of the jobs.
+    pub(super) fn jobs(&self, most: usize) -> Vec<String> {
+        let ledger = self.held.lock();
+        let held = ledger.iter().take(most);
+        held.map(|(_, held)| held.attempt.lease().id.as_str().to_owned())
+            .collect()
+    }
+
+    fn all(&self) -> Vec<(usize, Arc<Attempt>)> {
+        let ledger = self.held.lock();
+        let held = ledger.iter();
+        held.map(|(mark, held)| (mark, Arc::clone(&held.attempt)))
+            .collect()
+    }
+
+    fn apply(&self, asked: &[(usize, Arc<Attempt>)], renewals: &[Renewal], until: Instant) {
+        let mut notices = Vec::new();
+        let mut ledger = self.held.lock();
+        for ((mark, attempt), renewal) in asked.iter().zip(renewals) {
+            // Settled in between, and the mark is another's.
+            let Some(held) = ledger.get_mut(*mark) else {
+                continue;
+            };
+            if !Arc::ptr_eq(&held.attempt, attempt) {
+                continue;
+            }
+            match renewal {
+                Renewal::Kept => held.until = until,
+                Renewal::CancelRequested => {
+                    held.until = until;
+                    if attempt.request_cancel() {
+                        let notice = Notice::CancelRequested(Arc::clone(attempt));
+                        notices.push((held.lane, notice));
+                    }
+                }
+                Renewal::Lost => notices.extend(held.lose()),
+            }
+        }
+        drop(ledger);
+        self.send(notices);
+    }
+
+    /// Gives up attempts whose lease has run out under them. What has ended is still
+    /// sent: if nobody took the job in between, it counts.
+    fn lapse(&self, now: Instant) {
+        let ledger = self.held.lock();
+        let lapsed = |held: &&Held| held.until < now && !held.attempt.has_ended();
+        let held = ledger.iter().map(|(_, held)| held);
+        let notices = held.filter(lapsed).filter_map(Held::lose).collect();
+        drop(ledger);
+        self.send(notices);
+    }
+
+    fn send(&self, notices: Vec<(usize, Notice)>) {
+        let lanes = self.lanes.lock();
+        for (lane, notice) in notices {
+            // A lane that is gone has no need of it.
+            lanes.get(lane).map(|lane| lane.send(notice));
+        }
+    }
+}
+
+impl Held {
+    fn lose(&self) -> Option<(usize, Notice)> {
+        let notice = || (self.lane, Notice::Lost(Arc::clone(&self.attempt)));
+        self.attempt.lose().then(notice)
+    }
+}
+
+/// The thread that renews, for as long as this is there.
+#[derive(Debug)]
+pub(super) struct Renewals(CancellationToken);
+
+impl Renewals {
+    pub(super) fn start(
+        jobs: SharedJobs,
+        ledger: Arc<Ledger>,
+        control: Control,
+        lease: Duration,
+    ) -> Result<Self, JobError> {
+        let stopped = CancellationToken::new();
+        let stop = stopped.clone();
+        let trouble = |error: std::io::Error| JobError::Unavailable {
+            backend: "this machine".to_owned(),
+            problem: format!("no thread for the renewal of leases: {error}"),
+            remedy: "end other threads, or raise the limit on them".to_owned(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(trouble)?;
+        let renew = async move {
+            let mut keeper = Keeper {
+                jobs,
+                apart: None,
+                ledger,
+                control,
+                lease,
+                backoff: Backoff::default(),
+            };
+            tokio::select! {
+                () = keeper.keep() => {}
+                () = stop.cancelled() => {}
+            }
+        };
+        std::thread::Builder::new()
+            .name("job-renewal".to_owned())
+            .spawn(move || runtime.block_on(renew))
+            .map_err(trouble)?;
+        Ok(Self(stopped))
+    }
+}
+
+impl Drop for Renewals {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+struct Keeper {
+    jobs: SharedJobs,
+    apart: Option<SharedJobs>,
+    ledger: Arc<Ledger>,
+    control: Control,
+    lease: Duration,
+    backoff: Backoff,
+}
+
+impl Keeper {
+    async fn keep(&mut self) {
+        loop {
+            let pause = self.lease / 3;
+            let renewed = tokio::time::timeout(pause, self.renew());
+            let rest = match renewed.await.unwrap_or_else(|_| Err(late())) {
+                Ok(()) => {
+                    self.backoff.reset();
+                    self.control.set_leases_kept(true);
+                    pause
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "leases are not renewed: no jobs are taken until they are");
+                    self.control.set_leases_kept(false);
+                    if self.backoff.failures() >= PATIENCE {
+                        self.apart = None;
+                    }
+                    self.backoff.next().min(pause)
+                }
+            };
+            self.ledger.lapse(Instant::now());
+            tokio::time::sleep(rest).await;
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), JobError> {
+        let apart = match &self.apart {
+            Some(apart) => Arc::clone(apart),
+            None => Arc::clone(self.apart.insert(self.jobs.apart().await?)),
+        };
+        for asked in self.ledger.all().chunks(BATCH) {
+            let leases: Vec<Lease> = asked.iter().map(|(_, held)| held.lease().clone()).collect();
+            let until = Instant::now() + self.lease;
+            let renewals = apart.renew(&leases, self.lease).await?;
+            self.ledger.apply(asked, &renewals, until);
+        }
+        Ok(())
+    }
+}
+
+fn late() -> JobError {
+    JobError::Unavailable {
+        backend: "the backend".to_owned(),
+        problem: "no answer within a third of a lease".to_owned(),
+        remedy: "see whether it is overloaded, or give longer leases".to_owned(),
+    }
+}

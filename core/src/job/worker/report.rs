@@ -1,0 +1,55 @@
+//! What a worker has done.
+
+use crate::job::{JobState, Outcome};
+
+/// What a worker has done, as it was recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkerReport {
+    /// Jobs done.
+    pub completed: u64,
+    /// Jobs given up.
+    pub failed: u64,
+    /// Jobs called off.
+    pub cancelled: u64,
+    /// Attempts that failed, with another one to come.
+    pub retried: u64,
+    /// Jobs put off by their handler.
+    pub snoozed: u64,
+    /// Jobs given back unfinished.
+    pub released: u64,
+    /// Attempts that were no longer the worker's: their ends were dropped.
+    pub lost: u64,
+    /// Ends that could not be recorded before the worker had to go: those jobs run again.
+    pub unrecorded: u64,
+}
+
+impl WorkerReport {
+    /// Attempts that were recorded.
+    #[must_use]
+    pub fn recorded(&self) -> u64 {
+        self.completed + self.failed + self.cancelled + self.retried + self.snoozed + self.released
+    }
+
+    pub(super) fn record(&mut self, outcome: &Outcome, state: JobState) {
+        let count = match (state, outcome) {
+            (JobState::Completed, _) => &mut self.completed,
+            (JobState::Failed, _) => &mut self.failed,
+            (JobState::Cancelled, _) => &mut self.cancelled,
+            (_, Outcome::Snooze { .. }) => &mut self.snoozed,
+            (_, Outcome::Release) => &mut self.released,
+            _ => &mut self.retried,
+        };
+        *count += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.retried += other.retried;
+        self.snoozed += other.snoozed;
+        self.released += other.released;
+        self.lost += other.lost;
+        self.unrecorded += other.unrecorded;
+    }
+}

@@ -1,0 +1,178 @@
+//! One queue of a lane: its exchanges, one at a time, and what gathers behind them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::attempt::Attempt;
+use super::backoff::Backoff;
+use super::crew::Crew;
+use crate::job::{Claim, Exchange, Exchanged, JobError, Outcome, Settlement};
+
+/// The most settlements of an exchange, and the most jobs it asks for.
+pub(super) const BATCH: usize = 1_024;
+/// The longest wait for work before the queue is asked anyway.
+const IDLE: Duration = Duration::from_secs(5);
+/// The time between two looks at a queue whose bell cannot be heard.
+const DEAF: Duration = Duration::from_millis(500);
+/// What is waited before a backend is asked again that said at once.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+/// An end that is to be recorded.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) attempt: Arc<Attempt>,
+    /// Of its lease.
+    pub(super) mark: usize,
+    pub(super) outcome: Outcome,
+}
+
+/// An exchange that was answered, or not.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) side: usize,
+    pub(super) asked: usize,
+    /// When it was sent: leases last from then, at least.
+    pub(super) sent: StdInstant,
+    pub(super) endings: Vec<Ending>,
+    pub(super) answer: Result<Exchanged, JobError>,
+}
+
+pub(super) struct Side {
+    pub(super) queue: Arc<str>,
+    pub(super) endings: Vec<Ending>,
+    /// How many ends are under way.
+    pub(super) sending: usize,
+    /// An exchange is under way, or rests before it is tried again.
+    pub(super) busy: bool,
+    /// It rests, as the backend did not answer.
+    pub(super) resting: bool,
+    /// There were fewer jobs than asked for; none came since, as far as is known.
+    pub(super) dry: bool,
+    pub(super) backoff: Backoff,
+    wait: Option<BoxFuture<'static, ()>>,
+    again_at: Option<Instant>,
+}
+
+impl Side {
+    pub(super) fn new(queue: Arc<str>) -> Self {
+        Self {
+            queue,
+            endings: Vec::new(),
+            sending: 0,
+            busy: false,
+            resting: false,
+            dry: false,
+            backoff: Backoff::default(),
+            wait: None,
+            again_at: None,
+        }
+    }
+
+    /// Whether it is worth asking for jobs.
+    pub(super) fn may_have(&self) -> bool {
+        !self.dry && !self.resting
+    }
+
+    /// Records what has gathered and asks for so many jobs.
+    pub(super) fn exchange(
+        &mut self,
+        side: usize,
+        asked: usize,
+        crew: &Arc<Crew>,
+    ) -> impl Future<Output = Reply> + Send + 'static + use<> {
+        self.busy = true;
+        let rest = self.endings.split_off(self.endings.len().min(BATCH));
+        let endings = std::mem::replace(&mut self.endings, rest);
+        self.sending = endings.len();
+        let settle = endings.iter().map(|ending| Settlement {
+            lease: ending.attempt.lease().clone(),
+            outcome: ending.outcome.clone(),
+        });
+        let exchange = Exchange {
+            queue: Arc::clone(&self.queue),
+            settle: settle.collect(),
+            claim: Claim {
+                worker: Arc::clone(&crew.id),
+                max: asked,
+                lease: crew.lease,
+            },
+        };
+        let crew = Arc::clone(crew);
+        async move {
+            let sent = StdInstant::now();
+            // A job claimed by a reply that is later than its lease is another's.
+            let answer = tokio::time::timeout(crew.lease, crew.jobs.exchange(exchange));
+            let answer = answer.await.unwrap_or_else(|_| Err(late()));
+            Reply {
+                side,
+                asked,
+                sent,
+                endings,
+                answer,
+            }
+        }
+    }
+
+    /// There are no more jobs for now; it may be worth asking again after a time.
+    pub(super) fn ran_dry(&mut self, again_in: Option<Duration>) {
+        self.dry = true;
+        let again_in = again_in.map(|after| if after.is_zero() { AT_ONCE } else { after });
+        self.again_at = again_in.map(|after| Instant::now() + after.min(IDLE));
+    }
+
+    /// It is not known whether there are jobs, and for now it does not matter.
+    pub(super) fn forget(&mut self) {
+        self.dry = false;
+        self.wait = None;
+        self.again_at = None;
+    }
+
+    /// Waits for work, if there was none.
+    pub(super) fn listen(&mut self, crew: &Arc<Crew>) {
+        if self.dry && self.wait.is_none() {
+            let (crew, queue) = (Arc::clone(crew), Arc::clone(&self.queue));
+            self.wait = Some(Box::pin(async move {
+                let waited = crew.jobs.wait_for_work(&queue, IDLE).await;
+                // The exchange that follows tells of trouble: not in haste.
+                if waited.is_err_and(|error| error != JobError::Closed) {
+                    tokio::time::sleep(DEAF).await;
+                }
+            }));
+        }
+    }
+
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        self.again_at.filter(|_| self.dry)
+    }
+
+    /// Looks whether there may be work.
+    pub(super) fn poll_ring(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        let Some(wait) = &mut self.wait else {
+            return false;
+        };
+        if wait.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.wait = None;
+        self.dry = false;
+        true
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            self.dry = false;
+        }
+    }
+}
+
+fn late() -> JobError {
+    JobError::Unavailable {
+        backend: "the backend".to_owned(),
+        problem: "no answer within a lease".to_owned(),
+        remedy: "see whether it is overloaded, or give longer leases".to_owned(),
+    }
+}

@@ -1,0 +1,96 @@
+//! Runs attempts one by one, without lanes and renewals: for tests of handlers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt_run;
+use super::backoff::Backoff;
+use super::crew::Crew;
+use super::report::WorkerReport;
+use super::verdict;
+use super::{Handlers, presence};
+use crate::clock::SystemClock;
+use crate::job::{Claim, Claimed, JobError, Settlement, SharedJobs};
+
+/// A lease that no test outlives.
+const LEASE: Duration = Duration::from_secs(60 * 60);
+
+/// Does jobs in the caller's task.
+#[derive(Debug)]
+pub(crate) struct Solo {
+    crew: Crew,
+    report: WorkerReport,
+}
+
+impl Solo {
+    pub(crate) fn new(jobs: SharedJobs, handlers: Handlers) -> Self {
+        Self {
+            report: WorkerReport::default(),
+            crew: Crew {
+                jobs,
+                id: presence::new_id().into(),
+                handlers,
+                lease: LEASE,
+                timeout: None,
+                clock: Arc::new(SystemClock),
+                ledger: Arc::default(),
+                desk: Arc::default(),
+            },
+        }
+    }
+
+    /// Does one job of the queue. Tells whether there was one.
+    pub(crate) async fn step(&mut self, queue: &str) -> Result<bool, JobError> {
+        let claim = Claim {
+            worker: Arc::clone(&self.crew.id),
+            max: 1,
+            lease: self.crew.lease,
+        };
+        let Some(claimed) = self.crew.jobs.claim(queue, claim).await?.pop() else {
+            return Ok(false);
+        };
+        self.attempt(claimed).await?;
+        Ok(true)
+    }
+
+    pub(crate) fn report(&self) -> WorkerReport {
+        self.report
+    }
+
+    async fn attempt(&mut self, claimed: Claimed) -> Result<(), JobError> {
+        let timeout = self.crew.timeout(&claimed);
+        let attempt = self.crew.attempt(claimed);
+        let claimed = &attempt.claimed;
+        let outcome = match self.crew.handlers.of(claimed.spec.kind()) {
+            None => verdict::unknown_kind(claimed),
+            Some(chosen) => {
+                let work = attempt_run::work(Arc::clone(&chosen.handler), &attempt);
+                let limit = timeout.unwrap_or(Duration::MAX);
+                match tokio::time::timeout(limit, work).await {
+                    Ok(end) => verdict::outcome(claimed, end, self.cancelled(&attempt).await?),
+                    Err(_) => verdict::timed_out(claimed, limit),
+                }
+            }
+        };
+        attempt.end();
+        attempt.cancel();
+        let mut once = Backoff::default();
+        self.crew.desk.send(&*self.crew.jobs, &mut once).await;
+        let settlement = Settlement {
+            lease: attempt.lease().clone(),
+            outcome: outcome.clone(),
+        };
+        match self.crew.jobs.settle(settlement).await {
+            Ok(state) => self.report.record(&outcome, state),
+            Err(JobError::StaleAttempt { .. }) => self.report.lost += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn cancelled(&self, attempt: &super::attempt::Attempt) -> Result<bool, JobError> {
+        let lease = std::slice::from_ref(attempt.lease());
+        let renewed = self.crew.jobs.renew(lease, LEASE).await?;
+        Ok(renewed.first() == Some(&crate::job::Renewal::CancelRequested))
+    }
+}

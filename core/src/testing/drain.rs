@@ -1,0 +1,111 @@
+//! Does all jobs that can be done now, for tests of handlers.
+
+use std::collections::BTreeSet;
+
+use crate::job::worker::{Handlers, Solo, WorkerReport};
+use crate::job::{JobError, SharedJobs};
+
+/// Does jobs of all queues, one after the other, until none can be done now; also those
+/// that come about meanwhile. Jobs whose time is to come, and paused queues, are left.
+///
+/// No threads, no waiting: with a [`ManualClock`](super::ManualClock) under the jobs,
+/// move it on and call again to see what follows.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use credential_rotation::job::worker::{Context, Handlers};
+/// # use credential_rotation::job::{JobManager, JobSpec, Payload, SharedJobs, memory::MemoryJobs};
+/// # use credential_rotation::testing::drain_until_idle;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jobs: SharedJobs = Arc::new(MemoryJobs::new());
+/// jobs.enqueue_one(JobSpec::new("mail", Payload::of(&"Hello")?)).await?;
+/// let handlers = Handlers::new().on("mail", async |job: Context| Ok(job.payload().clone()));
+/// let report = drain_until_idle(&jobs, handlers).await?;
+/// assert_eq!(report.completed, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When the backend cannot be used.
+pub async fn drain_until_idle(
+    jobs: &SharedJobs,
+    handlers: Handlers,
+) -> Result<WorkerReport, JobError> {
+    let mut solo = Solo::new(SharedJobs::clone(jobs), handlers);
+    loop {
+        let mut done = false;
+        for queue in queues(jobs).await? {
+            while solo.step(&queue).await? {
+                done = true;
+            }
+        }
+        if !done {
+            return Ok(solo.report());
+        }
+    }
+}
+
+async fn queues(jobs: &SharedJobs) -> Result<BTreeSet<String>, JobError> {
+    let counts = jobs.counts().await?;
+    let live = counts.into_iter().filter(|at| at.waiting + at.delayed > 0);
+    Ok(live.map(|at| at.queue).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::job::memory::MemoryJobs;
+    use crate::job::worker::Context;
+    use crate::job::{Failure, JobId, JobSpec, JobState, Payload};
+    use crate::testing::ManualClock;
+
+    fn handlers(jobs: &SharedJobs) -> Handlers {
+        let jobs = SharedJobs::clone(jobs);
+        let parent = move |job: Context| {
+            let jobs = SharedJobs::clone(&jobs);
+            async move {
+                job.log("one more");
+                let child = JobSpec::new("child", Payload::NULL);
+                jobs.enqueue_one(child).await?;
+                Ok(Payload::NULL)
+            }
+        };
+        Handlers::new()
+            .on("parent", parent)
+            .on("child", async |_: Context| Ok(Payload::NULL))
+            .on("fails", async |_: Context| {
+                Err(Failure::new("x", "y").into())
+            })
+    }
+
+    #[tokio::test]
+    async fn what_can_be_done_is_done_and_what_is_later_is_left() {
+        let clock = ManualClock::default();
+        let jobs: SharedJobs = Arc::new(MemoryJobs::with_clock(Arc::new(clock.clone())));
+        let parent = JobId::from_text("p").unwrap();
+        let specs = vec![
+            JobSpec::new("parent", Payload::NULL).with_id(parent.clone()),
+            JobSpec::new("child", Payload::NULL).after(Duration::from_secs(5)),
+            JobSpec::new("fails", Payload::NULL).with(|job| job.max_attempts = 2),
+            JobSpec::new("nobody", Payload::NULL),
+        ];
+        jobs.enqueue(specs).await.unwrap();
+        let first = drain_until_idle(&jobs, handlers(&jobs)).await.unwrap();
+        let counts = (first.completed, first.retried, first.failed);
+        assert_eq!(counts, (2, 1, 1), "{first:?}");
+        assert_eq!(
+            jobs.find(&parent).await.unwrap().status.state,
+            JobState::Completed
+        );
+        assert_eq!(jobs.log(&parent).await.unwrap().len(), 1);
+        clock.advance(Duration::from_secs(10));
+        let then = drain_until_idle(&jobs, handlers(&jobs)).await.unwrap();
+        let counts = (then.completed, then.retried, then.failed);
+        assert_eq!(counts, (1, 0, 1), "{then:?}");
+    }
+}
