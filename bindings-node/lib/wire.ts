@@ -3,13 +3,23 @@
 /** An object as the core writes and reads it. */
 export type Wire = Record<string, unknown>;
 
+// The core has a few dozen names, and they come with every outcome and job.
+const snaked = new Map<string, string>();
+const camelled = new Map<string, string>();
+/** Users' names are many: those beyond are turned anew each time. */
+const MOST_NAMES = 1_000;
+
 /** `baseUrl` as `base_url`. */
 function snake(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  let turned = snaked.get(name);
+  if (turned === undefined) {
+    turned = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    if (snaked.size < MOST_NAMES) {
+      snaked.set(name, turned);
+    }
+  }
+  return turned;
 }
-
-// The core has a few dozen names, and they come with every outcome.
-const camelled = new Map<string, string>();
 
 /** `base_url` as `baseUrl`. */
 function camel(name: string): string {
