@@ -4,7 +4,7 @@ import { JobWorker as NativeWorker } from '../native/index.js';
 import { desk, submit } from './desk.js';
 import { typed } from './errors.js';
 import { JobManager } from './jobs.js';
-import { camelTopKeys, snakeKeys, type Wire } from './wire.js';
+import { snakeKeys } from './wire.js';
 
 /** Queues that share a number of slots. */
 export interface Lane {
@@ -48,22 +48,42 @@ export interface WorkerReport {
   readonly unrecorded: number;
 }
 
+/** An attempt as the core tells of it, but for the payload. */
+interface Told {
+  readonly id: string;
+  readonly queue: string;
+  readonly kind: string;
+  readonly attempt: number;
+  readonly max_attempts: number;
+  readonly session: string | null;
+  readonly group: string | null;
+  readonly tags: readonly string[];
+  readonly priority: number;
+  readonly deadline: number | null;
+}
+
 /** A job in the hands of its handler. */
 export class ClaimedJob {
-  declare readonly id: string;
-  declare readonly queue: string;
-  declare readonly kind: string;
-  declare readonly session: string | null;
-  declare readonly group: string | null;
-  declare readonly tags: readonly string[];
-  declare readonly priority: number;
+  readonly id: string;
+  readonly queue: string;
+  readonly kind: string;
+  readonly session: string | null;
+  readonly group: string | null;
+  readonly tags: readonly string[];
+  readonly priority: number;
   /** The payload's exact JSON text. */
   readonly payloadJson: string;
   #payload: unknown;
 
-  /** From what the core says. */
-  constructor(wire: Wire, payloadJson: string) {
-    Object.assign(this, camelTopKeys(wire));
+  /** Made by a worker. */
+  constructor(told: Told, payloadJson: string) {
+    this.id = told.id;
+    this.queue = told.queue;
+    this.kind = told.kind;
+    this.session = told.session;
+    this.group = told.group;
+    this.tags = told.tags;
+    this.priority = told.priority;
     this.payloadJson = payloadJson;
   }
 
@@ -88,12 +108,12 @@ export class JobContext {
   #aborted = false;
 
   /** Made by a worker. */
-  constructor(native: NativeWorker, number: number, wire: Wire) {
+  constructor(native: NativeWorker, number: number, told: Told) {
     this.#native = native;
     this.#number = number;
-    this.attempt = wire['attempt'] as number;
-    this.maxAttempts = wire['max_attempts'] as number;
-    this.deadline = wire['deadline'] as number | null;
+    this.attempt = told.attempt;
+    this.maxAttempts = told.max_attempts;
+    this.deadline = told.deadline;
   }
 
   /** Ends an attempt's work. */
@@ -161,7 +181,7 @@ export type JobHandler = (job: ClaimedJob, context: JobContext) => unknown;
 
 type Line =
   | readonly [number: number]
-  | readonly [number: number, job: Wire, payloadJson: string];
+  | readonly [number: number, job: Told, payloadJson: string];
 
 /** Runs jobs until it is told to stop. */
 export class Worker {
@@ -255,18 +275,18 @@ export class Worker {
     typed(() => { this.#native?.setConcurrency(lane, concurrency); });
   }
 
-  #take(native: NativeWorker, [number, wire, payloadJson]: Line): void {
-    if (wire === undefined || payloadJson === undefined) {
+  #take(native: NativeWorker, [number, told, payloadJson]: Line): void {
+    if (told === undefined || payloadJson === undefined) {
       const context = this.#running.get(number);
       if (context !== undefined) {
         JobContext.abort(context);
       }
       return;
     }
-    const context = new JobContext(native, number, wire);
+    const context = new JobContext(native, number, told);
     this.#running.set(number, context);
     // Async, so that a handler that throws, or that gives no promise, has its end too.
-    void this.#attempt(new ClaimedJob(wire, payloadJson), context).then((end) => {
+    void this.#attempt(new ClaimedJob(told, payloadJson), context).then((end) => {
       this.#running.delete(number);
       this.#ends.push(`{"number":${String(number)},${end}}`);
       if (this.#ends.length === 1) {

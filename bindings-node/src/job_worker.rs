@@ -9,14 +9,15 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use credential_rotation::clock::EpochMillis;
 use credential_rotation::job::worker::{
     Context, Handler, HandlerError, Lane, Worker, WorkerHandle, WorkerReport,
 };
-use credential_rotation::job::{Failure, JobError, Payload};
+use credential_rotation::job::{Failure, JobError, JobId, Payload};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -25,6 +26,7 @@ use crate::errors::{Thrown, job_thrown};
 use crate::jobs::{JobManager, from_json};
 use crate::outbox::Outbox;
 use crate::pool::duration;
+use crate::runtime;
 
 /// A worker of the host's.
 #[napi]
@@ -81,6 +83,39 @@ enum Why {
 }
 
 type Ended = Result<Payload, HandlerError>;
+
+/// An attempt as its handler gets it, but for the payload.
+#[derive(Serialize)]
+struct Told<'a> {
+    id: &'a JobId,
+    queue: &'a str,
+    kind: &'a str,
+    attempt: u32,
+    max_attempts: u32,
+    session: Option<&'a str>,
+    group: Option<&'a str>,
+    tags: &'a [Box<str>],
+    priority: i16,
+    deadline: Option<EpochMillis>,
+}
+
+impl<'a> Told<'a> {
+    fn of(job: &'a Context) -> Self {
+        let spec = job.spec();
+        Self {
+            id: job.id(),
+            queue: &job.lease().queue,
+            kind: job.kind(),
+            attempt: job.attempt(),
+            max_attempts: spec.max_attempts,
+            session: job.session(),
+            group: spec.group.as_deref(),
+            tags: &spec.tags,
+            priority: spec.priority,
+            deadline: job.deadline(),
+        }
+    }
+}
 
 /// The JavaScript side.
 struct Host {
@@ -188,6 +223,13 @@ impl JobWorker {
         if let Some(attempt) = self.host.attempt(number) {
             attempt.log(text);
         }
+    }
+}
+
+impl Drop for JobWorker {
+    fn drop(&mut self) {
+        // One that never ran may be the last to hold its jobs' connections.
+        runtime::drop_inside(self.worker.lock().take());
     }
 }
 
@@ -314,20 +356,10 @@ impl Drop for Waiting<'_> {
 
 impl Host {
     fn begin(&self, job: Context) -> (u32, oneshot::Receiver<Ended>) {
-        let spec = job.spec();
-        let told = json!({
-            "id": job.id(),
-            "queue": job.lease().queue,
-            "kind": job.kind(),
-            "attempt": job.attempt(),
-            "max_attempts": spec.max_attempts,
-            "session": spec.session,
-            "group": spec.group,
-            "tags": spec.tags,
-            "priority": spec.priority,
-            "deadline": job.deadline(),
-        });
-        let payload = json!(String::from_utf8_lossy(job.payload().as_bytes()));
+        let told = Told::of(&job);
+        let told = serde_json::to_string(&told).unwrap_or_default();
+        let payload = String::from_utf8_lossy(job.payload().as_bytes());
+        let payload = serde_json::to_string(&payload).unwrap_or_default();
         let (asker, ended) = oneshot::channel();
         let number = {
             let mut open = self.open.lock();

@@ -264,3 +264,20 @@ test('a process with a worker lives until a signal, drains and exits', async (t)
   assert.equal(stdout, 'begun\ndrained: 1 done\n');
   assert.equal(stderr, '');
 });
+
+test('a thread is terminated, and a process exits, with jobs in hand; they are done elsewhere', async (t) => {
+  const url = await redis(t);
+  const { stdout, stderr } = await program('worker-leaves.mjs', [url]);
+  assert.equal(stdout, 'terminated\n');
+  assert.equal(stderr, '');
+  const jobs = await JobManager.connect(url);
+  const worker = new Worker(jobs, { queues: ['thread:4', 'main:4'] }).defaultHandler(() => 'elsewhere');
+  const done = worker.run();
+  for (const id of ['thread', 'main']) {
+    const job = await jobs.wait(id, { timeoutMs: 20_000 });
+    assert.deepEqual([job.result, job.attempt], ['elsewhere', 1]);
+  }
+  worker.stop();
+  await done;
+  await jobs.close();
+});
