@@ -1,6 +1,6 @@
 /** A job: as it is asked for, and as it is at one moment. */
 import { errorFromWire, type CredentialRotationError, type WireError } from './errors.js';
-import { camelTopKeys, snakeKeys, snakeTopKeys, type Wire } from './wire.js';
+import { camelTopKeys, exactSnakeKeys, type Wire } from './wire.js';
 
 /** Where a job is in its life. */
 export type JobState = 'waiting' | 'delayed' | 'running' | 'completed' | 'failed' | 'cancelled';
@@ -152,19 +152,10 @@ export class Job {
 
 /** A job as the core reads it, and its payload's text if that is what was given. */
 export function specToWire(spec: JobSpec): [spec: Wire, payloadJson: string | undefined] {
-  const { payloadJson, payload, retry, runAt, deadline, ...others } = spec;
-  const wire = snakeTopKeys(others);
+  const { payloadJson, payload, ...others } = spec;
+  const wire = exactSnakeKeys(others);
   if (payload !== undefined && payloadJson === undefined) {
     wire['payload'] = payload;
-  }
-  if (retry !== undefined) {
-    wire['retry'] = snakeKeys(retry);
-  }
-  if (runAt !== undefined) {
-    wire['run_at'] = Number(runAt);
-  }
-  if (deadline !== undefined) {
-    wire['deadline'] = Number(deadline);
   }
   return [wire, payloadJson];
 }

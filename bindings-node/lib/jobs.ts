@@ -13,7 +13,7 @@ import {
   type JobState,
   type Refused,
 } from './job.js';
-import { camelKeys, camelTopKeys, snakeKeys, snakeTopKeys, type Wire } from './wire.js';
+import { camelKeys, camelTopKeys, exactSnakeKeys, type Wire } from './wire.js';
 
 /** Which jobs to list. What is left out does not matter. */
 export interface JobFilter {
@@ -209,7 +209,7 @@ export class JobManager implements AsyncDisposable {
   /** Lists jobs, a page at a time. */
   async list(filter: JobFilter = {}): Promise<JobPage> {
     const page = await this.#take<{ jobs: Wire[]; next: string | null }>({
-      list: snakeTopKeys(filter),
+      list: exactSnakeKeys(filter),
     });
     return { jobs: page.jobs.map((wire) => new Job(wire)), next: page.next };
   }
@@ -262,7 +262,7 @@ export class JobManager implements AsyncDisposable {
   /** Waits for a job's end, whichever it is. */
   async wait(id: string, options: WaitOptions = {}): Promise<Job> {
     const { timeoutMs = null, signal } = options;
-    return new Job(await this.#take<Wire>({ wait: { id, timeout_ms: timeoutMs } }, signal));
+    return new Job(await this.#take<Wire>({ wait: exactSnakeKeys({ id, timeoutMs }) }, signal));
   }
 
   /** The last lines of a job's log, oldest first. */
@@ -282,7 +282,7 @@ export class JobManager implements AsyncDisposable {
 
   /** Sets a queue's limits, for all workers. Those left out have their defaults. */
   async setLimits(queue: string, limits: QueueLimits): Promise<void> {
-    await this.#take({ set_limits: { queue, limits: snakeKeys(limits) } });
+    await this.#take({ set_limits: { queue, limits: exactSnakeKeys(limits) } });
   }
 
   /** A queue's limits. */
@@ -293,7 +293,7 @@ export class JobManager implements AsyncDisposable {
   /** Drops jobs that have ended. Gives how many. */
   purge(queue: string, options: PurgeOptions = {}): Promise<number> {
     const { states = ENDED, olderThanMs = 0 } = options;
-    return this.#take({ purge: { queue, states, older_than_ms: olderThanMs } });
+    return this.#take({ purge: exactSnakeKeys({ queue, states, olderThanMs }) });
   }
 
   /**
@@ -309,7 +309,7 @@ export class JobManager implements AsyncDisposable {
   async putSchedule(schedule: ScheduleOptions): Promise<void> {
     const { job, ...others } = schedule;
     const [spec, payloadJson] = specToWire(job);
-    const wire = { ...snakeTopKeys(others), job: spec };
+    const wire = { ...exactSnakeKeys(others), job: spec };
     await this.#take({ put_schedule: { schedule: wire, payload_json: payloadJson ?? null } });
   }
 

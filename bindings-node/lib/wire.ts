@@ -53,6 +53,26 @@ export function snakeKeys(value: object): Wire {
   return turn(value, snake) as Wire;
 }
 
+/**
+ * The same with numbers that JSON has no form for as texts: it would make them `null`,
+ * which is left out, and a wrong time would be none. So the core refuses them.
+ */
+export function exactSnakeKeys(value: object): Wire {
+  const exact = (item: unknown): unknown => {
+    if (Array.isArray(item)) {
+      return item.map(exact);
+    }
+    if (item instanceof Date) {
+      return exact(item.getTime());
+    }
+    if (item !== null && typeof item === 'object') {
+      return exactSnakeKeys(item);
+    }
+    return typeof item === 'number' && !Number.isFinite(item) ? String(item) : item;
+  };
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [snake(key), exact(item)]));
+}
+
 /** The same for the names of the object itself, not of what is in it. */
 export function snakeTopKeys(value: object): Wire {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [snake(key), item]));

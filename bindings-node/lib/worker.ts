@@ -4,7 +4,7 @@ import { JobWorker as NativeWorker } from '../native/index.js';
 import { desk, submit } from './desk.js';
 import { typed } from './errors.js';
 import { JobManager } from './jobs.js';
-import { snakeKeys } from './wire.js';
+import { exactSnakeKeys } from './wire.js';
 
 /** Queues that share a number of slots. */
 export interface Lane {
@@ -150,12 +150,17 @@ export class JobContext {
 
 /** A result as its exact JSON text: large integers survive. */
 export class JsonText {
-  readonly text: string;
+  readonly #text: string;
 
   /** Throws a `SyntaxError` for what is no JSON. */
   constructor(text: string) {
     JSON.parse(text);
-    this.text = text;
+    this.#text = text;
+  }
+
+  /** The text. */
+  get text(): string {
+    return this.#text;
   }
 }
 
@@ -225,7 +230,7 @@ export class Worker {
       throw new TypeError('this worker runs, or has run: make another one');
     }
     const setUp = JSON.stringify({
-      ...snakeKeys(this.#options),
+      ...exactSnakeKeys(this.#options),
       kinds: [...this.#handlers.keys()],
       otherwise: this.#otherwise !== undefined,
     });

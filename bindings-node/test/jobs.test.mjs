@@ -79,6 +79,24 @@ for (const [name, url] of backends) {
       }
     });
 
+    test('a number that is none is refused, not left out', async () => {
+      const never = new Date('never');
+      for (const wrong of [{ runAt: never }, { deadline: NaN }, { delayMs: Infinity }, { delayMs: -1 }]) {
+        await assert.rejects(jobs.enqueue({ queue: 'wrong', ...wrong }), { code: 'invalid_job' });
+      }
+      await assert.rejects(jobs.setLimits('wrong', { concurrency: NaN }), { code: 'invalid_job' });
+      await assert.rejects(jobs.wait('nobody', { timeoutMs: NaN }), { code: 'invalid_job' });
+      assert.equal((await jobs.counts()).find(({ queue }) => queue === 'wrong')?.waiting ?? 0, 0);
+    });
+
+    test('a payload may be as deep and as large as JSON allows', async () => {
+      const payloadJson = '['.repeat(1_000) + ']'.repeat(1_000);
+      const large = { text: 'é'.repeat(500_000) };
+      const [deep, big] = await jobs.enqueueMany([{ queue: 'deep', payloadJson }, { queue: 'deep', payload: large }]);
+      assert.equal((await jobs.find(deep?.id ?? '')).payloadJson, payloadJson);
+      assert.deepEqual((await jobs.find(big?.id ?? '')).payload, large);
+    });
+
     test('of a batch each job has its own answer', async () => {
       const answers = await jobs.enqueueMany([
         { queue: 'batch', id: 'first' },
@@ -158,7 +176,11 @@ for (const [name, url] of backends) {
       assert.equal(schedule.job.payloadJson, payloadJson);
       assert.deepEqual(schedule.job.retry, { kind: 'fixed', delayMs: 5, jitter: 0 });
       assert.ok(schedule.nextAt > Date.now());
+      // What was read can be put again; names within its payload are the user's.
       await jobs.putSchedule(schedule);
+      await jobs.putSchedule({ name: 'daily', cron: '@daily', job: { queue: 'night', payload: { userName: 1 } } });
+      assert.deepEqual((await jobs.schedules()).map(({ name, job }) => [name, job.payload])[0], ['daily', { userName: 1 }]);
+      assert.equal(await jobs.deleteSchedule('daily'), true);
       assert.equal((await jobs.schedules()).length, 1);
       assert.equal(await jobs.deleteSchedule('nightly'), true);
       assert.equal(await jobs.deleteSchedule('nightly'), false);

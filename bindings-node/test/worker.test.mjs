@@ -92,6 +92,7 @@ for (const [name, url] of backends) {
         .handler('bigint', () => 1n)
         .handler('nothing', () => undefined)
         .handler('exact', () => new JsonText('{"n": 9007199254740993}'))
+        .handler('deep', () => new JsonText('['.repeat(1_000) + ']'.repeat(1_000)))
         .handler('echo', (job) => new JsonText(job.payloadJson));
       start(t, worker);
       const once = { queue: 'ends', maxAttempts: 1 };
@@ -106,6 +107,7 @@ for (const [name, url] of backends) {
         { ...once, kind: 'nothing', id: 'nothing' },
         { ...once, kind: 'exact', id: 'exact' },
         { ...once, kind: 'echo', id: 'echo', payloadJson: '[18446744073709551617, "\\u00e9"]' },
+        { ...once, kind: 'deep', id: 'deep' },
         { ...once, kind: 'nobody', id: 'unknown' },
       ]);
       const flaky = await ended('flaky');
@@ -121,6 +123,7 @@ for (const [name, url] of backends) {
       assert.equal((await ended('bigint')).error?.kind, 'TypeError');
       assert.equal((await ended('nothing')).resultJson, 'null');
       assert.equal((await ended('exact')).resultJson, '{"n": 9007199254740993}');
+      assert.equal((await ended('deep')).resultJson?.length, 2_000);
       assert.equal((await ended('echo')).resultJson, '[18446744073709551617, "\\u00e9"]');
       assert.equal((await ended('unknown')).error?.kind, 'unknown_kind');
     });
@@ -241,6 +244,7 @@ test('what is wrong with a worker is told when it is to run', async () => {
     [{ queues: ['a b:1'] }, /`queue`/],
     [{ queues: ['a:0'] }, /`concurrency`/],
     [{ queues: ['a'], leaseMs: 1 }, /`lease`/],
+    [{ queues: ['a'], timeoutMs: NaN }, /`options`/],
     [{ queues: ['a'], lease: 1 }, /`options`.*lease/],
   ])) {
     const worker = new Worker(jobs, options).defaultHandler(handler);
