@@ -26,13 +26,20 @@ export async function redis(context, options = []) {
   const folder = mkdtempSync(join(tmpdir(), 'credential-rotation-'));
   const words = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
   const server = spawn('redis-server', [...words, ...options], { stdio: 'ignore' });
+  const started = new Promise((resolve, reject) => {
+    server.once('spawn', () => { resolve(undefined); });
+    server.once('error', (cause) => {
+      reject(new Error('no redis-server on PATH: run `make test`, which installs one', { cause }));
+    });
+  });
   context.after(async () => {
-    if (server.exitCode === null) {
+    if (server.pid !== undefined && server.exitCode === null) {
       server.kill('SIGKILL');
       await once(server, 'exit');
     }
     rmSync(folder, { recursive: true });
   });
+  await started;
   const end = Date.now() + 5_000;
   for (;;) {
     const socket = connect(port, '127.0.0.1');

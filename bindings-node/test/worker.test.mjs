@@ -1,6 +1,9 @@
 /** Workers: what their handlers get, what they give, and what happens to them. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { JobManager, JsonText, Snooze, Unrecoverable, Worker } from 'credential-rotation';
 
@@ -283,5 +286,42 @@ test('a thread is terminated, and a process exits, with jobs in hand; they are d
   }
   worker.stop();
   await done;
+  await jobs.close();
+});
+
+test('workers are killed in the middle: every job that was taken in has one end', async (t) => {
+  const url = await redis(t);
+  const jobs = await JobManager.connect(url);
+  const file = fileURLToPath(new URL('../test-support/programs/worker-busy.mjs', import.meta.url));
+  const begin = async () => {
+    const child = spawn(process.execPath, [file, url], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    await once(child.stdout, 'data');
+    return child;
+  };
+  const count = 600;
+  const ends = new Map();
+  const events = await jobs.events().opened();
+  const follow = (async () => {
+    for await (const { event, id } of events) {
+      if (event === 'completed') {
+        ends.set(id, (ends.get(id) ?? 0) + 1);
+      }
+    }
+  })();
+  const workers = [await begin(), await begin()];
+  const specs = Array.from({ length: count }, (_, n) => ({ queue: 'q', payload: n, maxStalls: 50 }));
+  const taken = await jobs.enqueueMany(specs);
+  for (const share of [0.2, 0.4, 0.6]) {
+    await until(() => ends.size >= count * share, 'jobs are done');
+    workers.shift()?.kill('SIGKILL');
+    workers.push(await begin());
+  }
+  await until(() => ends.size === count, 'all are done');
+  events.close();
+  await follow;
+  const found = await jobs.get(taken.map(({ id }) => id ?? ''));
+  assert.deepEqual(found.map((job) => [job?.state, job?.result]), specs.map(({ payload }) => ['completed', payload]));
+  assert.ok([...ends.values()].every((times) => times === 1));
   await jobs.close();
 });
