@@ -88,12 +88,8 @@ export { QwenWrapper, type QwenCallOptions, type QwenOptions } from './qwen.js';
 export type { Message, Request } from './request.js';
 export type { RunContext, RunOptions, Work } from './run.js';
 export { AnswerStream, type Chunk } from './stream.js';
+export { ClaimedJob, JobContext, JsonText, Snooze, Unrecoverable } from './attempt.js';
 export {
-  ClaimedJob,
-  JobContext,
-  JsonText,
-  Snooze,
-  Unrecoverable,
   Worker,
   type JobHandler,
   type Lane,

@@ -1,28 +1,18 @@
-//! Workers whose handlers are JavaScript: the core claims, renews and records; the
-//! host does the work.
-//!
-//! Jobs go over in batches, and so do their ends. Nothing of the core waits for the
-//! JavaScript thread: one that is busy for long loses no lease.
+//! Workers: the core claims, renews and records; handlers of the host's do the work.
 
-use std::collections::HashMap;
-use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use credential_rotation::clock::EpochMillis;
-use credential_rotation::job::worker::{
-    Context, Handler, HandlerError, Lane, Worker, WorkerHandle, WorkerReport,
-};
-use credential_rotation::job::{Failure, JobError, JobId, Payload};
+use credential_rotation::job::worker::{HandlerError, Lane, Worker, WorkerHandle, WorkerReport};
+use credential_rotation::job::{Failure, JobError, Payload};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::oneshot;
 
 use crate::desk::Desk;
 use crate::errors::{Thrown, job_thrown};
+use crate::job_handler::{Host, HostHandler};
 use crate::jobs::{JobManager, from_json};
 use crate::outbox::Outbox;
 use crate::pool::duration;
@@ -82,53 +72,6 @@ enum Why {
     Snooze { after_ms: f64 },
 }
 
-type Ended = Result<Payload, HandlerError>;
-
-/// An attempt as its handler gets it, but for the payload.
-#[derive(Serialize)]
-struct Told<'a> {
-    id: &'a JobId,
-    queue: &'a str,
-    kind: &'a str,
-    attempt: u32,
-    max_attempts: u32,
-    session: Option<&'a str>,
-    group: Option<&'a str>,
-    tags: &'a [Box<str>],
-    priority: i16,
-    deadline: Option<EpochMillis>,
-}
-
-impl<'a> Told<'a> {
-    fn of(job: &'a Context) -> Self {
-        let spec = job.spec();
-        Self {
-            id: job.id(),
-            queue: &job.lease().queue,
-            kind: job.kind(),
-            attempt: job.attempt(),
-            max_attempts: spec.max_attempts,
-            session: job.session(),
-            group: spec.group.as_deref(),
-            tags: &spec.tags,
-            priority: spec.priority,
-            deadline: job.deadline(),
-        }
-    }
-}
-
-/// The JavaScript side.
-struct Host {
-    outbox: Outbox,
-    open: Mutex<Open>,
-}
-
-#[derive(Default)]
-struct Open {
-    last: u32,
-    attempts: HashMap<u32, (Context, oneshot::Sender<Ended>)>,
-}
-
 #[napi]
 impl JobWorker {
     /// `begin` gets lists of `[number, job, payload]`, an attempt to make, and `[number]`,
@@ -139,15 +82,16 @@ impl JobWorker {
         options: String,
         begin: Function<'_, String, ()>,
     ) -> Result<Self, Thrown> {
-        let outbox = Outbox::new(&begin)
-            .map_err(|problem| Thrown::new(crate::errors::FromCore, problem.reason.clone()))?;
-        let host = Arc::new(Host {
-            outbox,
-            open: Mutex::default(),
+        let outbox = Outbox::new(&begin).map_err(|problem| JobError::Invalid {
+            field: "begin",
+            problem: problem.reason.clone(),
         });
-        let built = from_json::<Options>(&options, "options")
-            .and_then(|options| options.build(jobs, &host));
-        let worker = built.map_err(|error| job_thrown(&error))?;
+        let built = outbox.and_then(|outbox| {
+            let host = Arc::new(Host::new(outbox));
+            let options: Options = from_json(&options, "options")?;
+            Ok((options.build(jobs, &host)?, host))
+        });
+        let (worker, host) = built.map_err(|error| job_thrown(&error))?;
         Ok(Self {
             id: worker.id().to_owned(),
             handle: worker.handle(),
@@ -196,15 +140,12 @@ impl JobWorker {
     #[napi]
     pub fn end(&self, ends: String) -> Result<(), Thrown> {
         let ends = from_json::<Vec<End>>(&ends, "result").map_err(|error| job_thrown(&error))?;
-        let mut open = self.host.open.lock();
         for end in ends {
-            // One that nobody waits for any more is dropped.
-            if let Some((_, asker)) = open.attempts.remove(&end.number) {
-                let _ = asker.send(match end.error {
-                    None => Ok(end.result),
-                    Some(why) => Err(why.into()),
-                });
-            }
+            let ended = match end.error {
+                None => Ok(end.result),
+                Some(why) => Err(why.into()),
+            };
+            self.host.end(end.number, ended);
         }
         Ok(())
     }
@@ -296,96 +237,6 @@ impl From<Why> for HandlerError {
             Why::Unrecoverable(failure) => Self::Unrecoverable(cut(failure)),
             Why::Snooze { after_ms } => Self::Snooze(duration(after_ms)),
         }
-    }
-}
-
-/// Lets the host do the work.
-struct HostHandler(Arc<Host>);
-
-#[async_trait]
-impl Handler for HostHandler {
-    async fn run(&self, job: Context) -> Ended {
-        let cancelled = job.cancelled();
-        let (number, mut ended) = self.0.begin(job);
-        let _waiting = Waiting {
-            host: &self.0,
-            number,
-        };
-        let end = tokio::select! {
-            biased;
-            end = &mut ended => end,
-            () = cancelled.cancelled() => {
-                self.0.abort(number);
-                ended.await
-            }
-        };
-        match end {
-            Ok(end) => end,
-            // The environment is gone, and this worker is about to be.
-            Err(_) => std::future::pending().await,
-        }
-    }
-}
-
-impl fmt::Debug for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").finish_non_exhaustive()
-    }
-}
-
-/// Tells the host when its end is not waited for any more.
-struct Waiting<'a> {
-    host: &'a Host,
-    number: u32,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self
-            .host
-            .open
-            .lock()
-            .attempts
-            .remove(&self.number)
-            .is_some()
-        {
-            self.host.abort(self.number);
-        }
-    }
-}
-
-impl Host {
-    fn begin(&self, job: Context) -> (u32, oneshot::Receiver<Ended>) {
-        let told = Told::of(&job);
-        let told = serde_json::to_string(&told).unwrap_or_default();
-        let payload = String::from_utf8_lossy(job.payload().as_bytes());
-        let payload = serde_json::to_string(&payload).unwrap_or_default();
-        let (asker, ended) = oneshot::channel();
-        let number = {
-            let mut open = self.open.lock();
-            open.last = open.last.wrapping_add(1);
-            let number = open.last;
-            open.attempts.insert(number, (job, asker));
-            number
-        };
-        self.outbox.add(|lines| {
-            // Writing to a string does not fail.
-            let _ = write!(lines, "[{number},{told},{payload}]");
-        });
-        (number, ended)
-    }
-
-    fn abort(&self, number: u32) {
-        self.outbox.add(|lines| {
-            let _ = write!(lines, "[{number}]");
-        });
-    }
-
-    fn attempt(&self, number: u32) -> Option<Context> {
-        let open = self.open.lock();
-        open.attempts
-            .get(&number)
-            .map(|(attempt, _)| attempt.clone())
     }
 }
 

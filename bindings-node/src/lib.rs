@@ -9,6 +9,7 @@ mod accounts;
 mod desk;
 mod errors;
 mod job_events;
+mod job_handler;
 mod job_worker;
 mod jobs;
 mod outbox;
