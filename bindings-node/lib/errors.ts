@@ -30,6 +30,26 @@ export interface ErrorDetails {
   readonly earliest?: number | null;
   /** Each credential and why it is out. */
   readonly credentials?: readonly CredentialStatus[];
+  /** The member of a job, queue or option that cannot be so. */
+  readonly field?: string;
+  /** What is too large: `payload` or `result`. */
+  readonly what?: string;
+  /** How large it is, in bytes. */
+  readonly bytes?: number;
+  /** How large it may be, in bytes. */
+  readonly limit?: number;
+  /** The queue that is full or unknown. */
+  readonly queue?: string;
+  /** The job. */
+  readonly id?: string;
+  /** The attempt that is over. */
+  readonly epoch?: number;
+  /** The state that the job is in. */
+  readonly state?: string;
+  /** How long was waited, in milliseconds. */
+  readonly waitedMs?: number;
+  /** Where the jobs are, without user and password. */
+  readonly backend?: string;
 }
 
 /** Any error of this package. */
@@ -120,6 +140,28 @@ export class StateUnavailableError extends CredentialRotationError {}
 export class LockTimeoutError extends CredentialRotationError {}
 /** A call after `close`. */
 export class ClosedError extends CredentialRotationError {}
+/** A job, queue, limit or option that cannot be so. */
+export class InvalidJobError extends CredentialRotationError {}
+/** A payload or result over the limit. */
+export class JobTooLargeError extends CredentialRotationError {}
+/** A queue that takes no more until jobs leave it. */
+export class QueueFullError extends CredentialRotationError {}
+/** No job of that id. */
+export class UnknownJobError extends CredentialRotationError {}
+/** No queue of that name. */
+export class UnknownQueueError extends CredentialRotationError {}
+/** A write of an attempt that is over. */
+export class StaleAttemptError extends CredentialRotationError {}
+/** A move that the job's state does not allow. */
+export class IllegalMoveError extends CredentialRotationError {}
+/** A job that did not end in the time that was waited. */
+export class WaitTimeoutError extends CredentialRotationError {}
+/** The server or file of the jobs does not answer as it should. */
+export class BackendUnavailableError extends CredentialRotationError {}
+/** The server or file answers, but cannot hold jobs as it is set up. */
+export class BackendUnsuitableError extends CredentialRotationError {}
+/** A use of a job manager after `close`. */
+export class ManagerClosedError extends CredentialRotationError {}
 
 type ErrorClass = new (
   code: string,
@@ -152,6 +194,17 @@ export const ERROR_CLASSES: Readonly<Record<string, ErrorClass>> = Object.freeze
   state_unavailable: StateUnavailableError,
   lock_timeout: LockTimeoutError,
   closed: ClosedError,
+  invalid_job: InvalidJobError,
+  job_too_large: JobTooLargeError,
+  queue_full: QueueFullError,
+  unknown_job: UnknownJobError,
+  unknown_queue: UnknownQueueError,
+  stale_attempt: StaleAttemptError,
+  illegal_move: IllegalMoveError,
+  wait_timeout: WaitTimeoutError,
+  backend_unavailable: BackendUnavailableError,
+  backend_unsuitable: BackendUnsuitableError,
+  manager_closed: ManagerClosedError,
 });
 
 /** Every code of the core. */

@@ -25,6 +25,17 @@ export {
   StateUnavailableError,
   LockTimeoutError,
   ClosedError,
+  InvalidJobError,
+  JobTooLargeError,
+  QueueFullError,
+  UnknownJobError,
+  UnknownQueueError,
+  StaleAttemptError,
+  IllegalMoveError,
+  WaitTimeoutError,
+  BackendUnavailableError,
+  BackendUnsuitableError,
+  ManagerClosedError,
   type ErrorDetails,
   type Fault,
 } from './errors.js';
@@ -47,12 +58,44 @@ export {
   type Strategy,
 } from './pool.js';
 export { factsOf, type Classifier, type ErrorFacts, type NamedFault } from './faults.js';
+export {
+  Job,
+  type Enqueued,
+  type JobFailure,
+  type JobProgress,
+  type JobSpec,
+  type JobState,
+  type Refused,
+  type RetryPolicy,
+} from './job.js';
+export { JobEvents, type JobEvent } from './job-events.js';
+export {
+  JobManager,
+  type JobFilter,
+  type JobPage,
+  type LogLine,
+  type PurgeOptions,
+  type QueueCounts,
+  type QueueLimits,
+  type Schedule,
+  type ScheduleOptions,
+  type WaitOptions,
+  type WorkerPresence,
+} from './jobs.js';
 export { Outcome, type Attempt, type Usage } from './outcome.js';
 export type { Provider, Response, SendContext } from './provider.js';
 export { QwenWrapper, type QwenCallOptions, type QwenOptions } from './qwen.js';
 export type { Message, Request } from './request.js';
 export type { RunContext, RunOptions, Work } from './run.js';
 export { AnswerStream, type Chunk } from './stream.js';
+export { ClaimedJob, JobContext, JsonText, Snooze, Unrecoverable } from './attempt.js';
+export {
+  Worker,
+  type JobHandler,
+  type Lane,
+  type WorkerOptions,
+  type WorkerReport,
+} from './worker.js';
 export { version } from './version.js';
 export {
   Wrapper,

@@ -3,13 +3,23 @@
 /** An object as the core writes and reads it. */
 export type Wire = Record<string, unknown>;
 
+// The core has a few dozen names, and they come with every outcome and job.
+const snaked = new Map<string, string>();
+const camelled = new Map<string, string>();
+/** Users' names are many: those beyond are turned anew each time. */
+const MOST_NAMES = 1_000;
+
 /** `baseUrl` as `base_url`. */
 function snake(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  let turned = snaked.get(name);
+  if (turned === undefined) {
+    turned = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    if (snaked.size < MOST_NAMES) {
+      snaked.set(name, turned);
+    }
+  }
+  return turned;
 }
-
-// The core has a few dozen names, and they come with every outcome.
-const camelled = new Map<string, string>();
 
 /** `base_url` as `baseUrl`. */
 function camel(name: string): string {
@@ -41,6 +51,26 @@ export function camelKeys<T>(value: unknown): T {
 /** Options under the core's names. */
 export function snakeKeys(value: object): Wire {
   return turn(value, snake) as Wire;
+}
+
+/**
+ * The same with numbers that JSON has no form for as texts: it would make them `null`,
+ * which is left out, and a wrong time would be none. So the core refuses them.
+ */
+export function exactSnakeKeys(value: object): Wire {
+  const exact = (item: unknown): unknown => {
+    if (Array.isArray(item)) {
+      return item.map(exact);
+    }
+    if (item instanceof Date) {
+      return exact(item.getTime());
+    }
+    if (item !== null && typeof item === 'object') {
+      return exactSnakeKeys(item);
+    }
+    return typeof item === 'number' && !Number.isFinite(item) ? String(item) : item;
+  };
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [snake(key), exact(item)]));
 }
 
 /** The same for the names of the object itself, not of what is in it. */

@@ -9,20 +9,20 @@ use std::fmt::Write;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use credential_rotation::Error;
+use credential_rotation::job::JobError;
 use futures_util::FutureExt;
 use napi::Env;
 use napi::bindgen_prelude::Function;
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
+use crate::outbox::Outbox;
 use crate::runtime;
 
 /// How long an exit waits for work to be ended.
@@ -34,27 +34,16 @@ pub(crate) type Reply = Result<String, Error>;
 /// What JavaScript answered to a question: JSON of its value or of its error.
 pub(crate) type Answered = Result<String, String>;
 
-/// Weak: it does not keep a process alive that has nothing to do.
-type Bell = ThreadsafeFunction<(), (), String, napi::Status, false, true>;
-
 /// The desk of one JavaScript environment.
 #[napi]
 pub struct Desk(Arc<Shared>);
 
 /// The side of a desk that work is done on.
 pub(crate) struct Shared {
-    outbox: Arc<Outbox>,
-    bell: Mutex<Bell>,
+    outbox: Outbox,
     work: Mutex<HashMap<u32, AbortHandle>>,
     tasks: TaskTracker,
     questions: Mutex<Questions>,
-}
-
-#[derive(Default)]
-struct Outbox {
-    /// `[number, true, value]` and `[number, false, error]`, separated by commas.
-    lines: Mutex<String>,
-    rung: AtomicBool,
 }
 
 #[derive(Default)]
@@ -68,15 +57,8 @@ impl Desk {
     /// `deliver` gets the results: a JSON list of `[number, succeeded, value]`.
     #[napi(constructor)]
     pub fn new(deliver: Function<'_, String, ()>) -> napi::Result<Self> {
-        let outbox = Arc::<Outbox>::default();
-        let emptied = Arc::clone(&outbox);
-        let bell: Bell = deliver
-            .build_threadsafe_function::<()>()
-            .weak::<true>()
-            .build_callback(move |_| Ok(emptied.empty()))?;
         Ok(Self(Arc::new(Shared {
-            outbox,
-            bell: Mutex::new(bell),
+            outbox: Outbox::new(&deliver)?,
             work: Mutex::default(),
             tasks: TaskTracker::new(),
             questions: Mutex::default(),
@@ -86,17 +68,13 @@ impl Desk {
     /// Keeps the process alive: there is work whose result somebody waits for.
     #[napi]
     pub fn hold(&self, env: Env) -> napi::Result<()> {
-        #[expect(deprecated, reason = "the only way to wait while there are calls")]
-        let held = self.0.bell.lock().refer(&env);
-        held
+        self.0.outbox.hold(&env)
     }
 
     /// Lets the process exit when it has nothing else to do.
     #[napi]
     pub fn release(&self, env: Env) -> napi::Result<()> {
-        #[expect(deprecated, reason = "the only way to wait while there are calls")]
-        let released = self.0.bell.lock().unref(&env);
-        released
+        self.0.outbox.release(&env)
     }
 
     /// Ends a piece of work wherever it is. Its result does not come any more.
@@ -154,6 +132,29 @@ impl Shared {
         number: u32,
         work: impl Future<Output = Reply> + Send + 'static,
     ) -> napi::Result<()> {
+        self.hand_in(
+            number,
+            work.map(|reply| reply.map_err(|e| e.to_json().to_string())),
+        )
+    }
+
+    /// The same for work on jobs.
+    pub(crate) fn submit_job(
+        self: &Arc<Self>,
+        number: u32,
+        work: impl Future<Output = Result<String, JobError>> + Send + 'static,
+    ) -> napi::Result<()> {
+        self.hand_in(
+            number,
+            work.map(|reply| reply.map_err(|e| e.to_json().to_string())),
+        )
+    }
+
+    fn hand_in(
+        self: &Arc<Self>,
+        number: u32,
+        work: impl Future<Output = Answered> + Send + 'static,
+    ) -> napi::Result<()> {
         let desk = Arc::clone(self);
         // A call is some kilobytes: boxed, it is not copied on its way to its task.
         let work = Box::pin(work);
@@ -184,36 +185,16 @@ impl Shared {
         self.questions.lock().open.remove(&question).is_some()
     }
 
-    fn deliver(&self, number: u32, reply: Option<Reply>) {
-        self.outbox.put(number, reply);
-        if !self.outbox.rung.swap(true, Ordering::AcqRel) {
-            // Fails only when the environment is gone, and its promises with it.
-            let bell = self.bell.lock();
-            let _ = bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        }
-    }
-}
-
-impl Outbox {
-    fn put(&self, number: u32, reply: Option<Reply>) {
+    fn deliver(&self, number: u32, reply: Option<Answered>) {
         let (succeeded, json) = match reply {
             Some(Ok(json)) => (true, json),
-            Some(Err(error)) => (false, error.to_json().to_string()),
+            Some(Err(error)) => (false, error),
             // Work that panicked; the panic itself is on stderr.
             None => (false, "null".to_owned()),
         };
-        let mut lines = self.lines.lock();
-        let separator = if lines.is_empty() { '[' } else { ',' };
-        lines.push(separator);
-        // Writing to a string does not fail.
-        let _ = write!(lines, "[{number},{succeeded},{json}]");
-    }
-
-    fn empty(&self) -> String {
-        self.rung.store(false, Ordering::Release);
-        let mut lines = std::mem::take(&mut *self.lines.lock());
-        let end = if lines.is_empty() { "[]" } else { "]" };
-        lines.push_str(end);
-        lines
+        self.outbox.add(|lines| {
+            // Writing to a string does not fail.
+            let _ = write!(lines, "[{number},{succeeded},{json}]");
+        });
     }
 }

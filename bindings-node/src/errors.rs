@@ -3,6 +3,7 @@
 
 use credential_rotation::Error;
 use credential_rotation::error::CODES;
+use credential_rotation::job::{self, JobError};
 use napi_derive::napi;
 
 /// What tells `lib/errors.ts` that an error's message is the core's error as JSON.
@@ -23,8 +24,13 @@ pub(crate) fn thrown(error: &Error) -> Thrown {
     napi::Error::new(FromCore, error.to_json().to_string())
 }
 
+/// The same for jobs.
+pub(crate) fn job_thrown(error: &JobError) -> Thrown {
+    napi::Error::new(FromCore, error.to_json().to_string())
+}
+
 /// Every code there is, in the order of the documentation.
 #[napi]
 pub(crate) fn error_codes() -> Vec<&'static str> {
-    CODES.to_vec()
+    [&CODES[..], &job::CODES[..]].concat()
 }

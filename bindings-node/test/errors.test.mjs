@@ -8,9 +8,17 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import * as api from 'credential-rotation';
-import { AccountManager, CredentialPool, CredentialRotationError, ERROR_CODES, Wrapper } from 'credential-rotation';
+import {
+  AccountManager,
+  CredentialPool,
+  CredentialRotationError,
+  ERROR_CODES,
+  JobManager,
+  Wrapper,
+} from 'credential-rotation';
 
 import { keys, play } from '../test-support/peers.mjs';
+import { freePort, redis } from '../test-support/redis.mjs';
 
 /** @typedef {import('node:test').TestContext} Context */
 
@@ -160,7 +168,70 @@ const reached = {
     },
     /is closed/,
   ],
+  invalid_job: [
+    async (t) => (await memory(t)).enqueue({ queue: '{q}' }),
+    /`queue`: it has braces/,
+  ],
+  job_too_large: [
+    async (t) => {
+      const jobs = await memory(t);
+      await jobs.setLimits('q', { maxPayload: 4 });
+      return jobs.enqueue({ queue: 'q', payload: 'hello' });
+    },
+    /payload has 7 bytes, the limit is 4/,
+  ],
+  queue_full: [
+    async (t) => {
+      const jobs = await memory(t);
+      await jobs.setLimits('q', { maxBytes: 4 });
+      return jobs.enqueue({ queue: 'q', payload: 'hello' });
+    },
+    /`q` is full \(4 bytes/,
+  ],
+  unknown_job: [async (t) => (await memory(t)).find('j'), /no job `j`/],
+  illegal_move: [
+    async (t) => {
+      const jobs = await memory(t);
+      const { id } = await jobs.enqueue({ queue: 'q', id: 'j' });
+      return jobs.retry(id);
+    },
+    /`j` is waiting/,
+  ],
+  wait_timeout: [
+    async (t) => {
+      const jobs = await memory(t);
+      const { id } = await jobs.enqueue({ queue: 'q', id: 'j' });
+      return jobs.wait(id, { timeoutMs: 10 });
+    },
+    /`j` did not end within 10 ms/,
+  ],
+  backend_unavailable: [
+    async () => JobManager.connect(`redis://user:sk-secret-p@127.0.0.1:${await freePort()}`),
+    /^cannot reach (?!.*secret).*127\.0\.0\.1/,
+  ],
+  backend_unsuitable: [
+    async (t) => JobManager.connect(await redis(t, ['--maxmemory', '64mb', '--maxmemory-policy', 'allkeys-lru'])),
+    /noeviction/,
+  ],
+  manager_closed: [
+    async (t) => {
+      const jobs = await memory(t);
+      await jobs.close();
+      return jobs.counts();
+    },
+    /connect again/,
+  ],
 };
+
+/** What only workers of one's own making meet. */
+const beyond = ['unknown_queue', 'stale_attempt'];
+
+/** @param {Context} context */
+async function memory(context) {
+  const jobs = await JobManager.connect('memory:');
+  context.after(() => jobs.close());
+  return jobs;
+}
 
 for (const [code, [provoke, message]] of Object.entries(reached)) {
   test(`${code} is reached, and its message names the thing`, async (t) => {
@@ -180,7 +251,7 @@ for (const [code, [provoke, message]] of Object.entries(reached)) {
 }
 
 test('every code of the core is reached here, and has its class', () => {
-  assert.deepEqual(Object.keys(reached).sort(), [...ERROR_CODES].sort());
+  assert.deepEqual([...Object.keys(reached), ...beyond].sort(), [...ERROR_CODES].sort());
   const classes = Object.keys(api).filter((name) => name.endsWith('Error') && name !== 'CredentialRotationError');
   assert.deepEqual(classes.sort(), ERROR_CODES.map(className).sort());
 });

@@ -1,5 +1,7 @@
 //! What can go wrong with a job's manager. How a job itself fails is [`super::Failure`].
 
+use serde_json::{Value, json};
+
 use super::{JobId, JobState};
 
 /// A refusal or a trouble of a [`super::JobManager`].
@@ -122,6 +124,30 @@ impl JobError {
         }
     }
 
+    /// As it crosses into other languages: `code`, `message`, and what is known beside them.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut value = match self {
+            Self::Invalid { field, .. } => json!({ "field": field }),
+            Self::TooLarge { what, bytes, limit } => {
+                json!({ "what": what, "bytes": bytes, "limit": limit })
+            }
+            Self::QueueFull { queue, limit } => json!({ "queue": queue, "limit": limit }),
+            Self::UnknownJob { id } => json!({ "id": id }),
+            Self::UnknownQueue { queue } => json!({ "queue": queue }),
+            Self::StaleAttempt { id, epoch } => json!({ "id": id, "epoch": epoch }),
+            Self::IllegalMove { id, state, .. } => json!({ "id": id, "state": state }),
+            Self::WaitTimeout { id, waited_ms } => json!({ "id": id, "waited_ms": waited_ms }),
+            Self::Unavailable { backend, .. } | Self::Unsuitable { backend, .. } => {
+                json!({ "backend": backend })
+            }
+            Self::Closed => json!({}),
+        };
+        value["code"] = json!(self.code());
+        value["message"] = json!(self.to_string());
+        value
+    }
+
     pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid {
             field,
@@ -129,3 +155,18 @@ impl JobError {
         }
     }
 }
+
+/// Every code of a [`JobError`], in the order of the documentation.
+pub const CODES: [&str; 11] = [
+    "invalid_job",
+    "job_too_large",
+    "queue_full",
+    "unknown_job",
+    "unknown_queue",
+    "stale_attempt",
+    "illegal_move",
+    "wait_timeout",
+    "backend_unavailable",
+    "backend_unsuitable",
+    "manager_closed",
+];

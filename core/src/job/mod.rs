@@ -30,7 +30,7 @@ mod model;
 pub use attempt::{
     Claim, Claimed, Enqueued, Exchange, Exchanged, Lease, Outcome, Renewal, Report, Settlement,
 };
-pub use error::JobError;
+pub use error::{CODES, JobError};
 pub use event::{EventStream, JobEvent, What};
 pub use id::{ID_LIMIT, JobId};
 pub use job::{Failure, Job, JobStatus, LogLine, Progress, failure_kind};

@@ -1,0 +1,255 @@
+//! Workers: the core claims, renews and records; handlers of the host's do the work.
+
+use std::sync::Arc;
+
+use credential_rotation::job::worker::{HandlerError, Lane, Worker, WorkerHandle, WorkerReport};
+use credential_rotation::job::{Failure, JobError, Payload};
+use napi::bindgen_prelude::Function;
+use napi_derive::napi;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::desk::Desk;
+use crate::errors::{Thrown, job_thrown};
+use crate::job_handler::{Host, HostHandler};
+use crate::jobs::{JobManager, from_json};
+use crate::outbox::Outbox;
+use crate::pool::duration;
+use crate::runtime;
+
+/// A worker of the host's.
+#[napi]
+pub struct JobWorker {
+    /// None once it runs.
+    worker: Mutex<Option<Worker>>,
+    id: String,
+    handle: WorkerHandle,
+    host: Arc<Host>,
+}
+
+/// A worker as JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    id: Option<String>,
+    queues: Vec<Queues>,
+    #[serde(default)]
+    kinds: Vec<String>,
+    #[serde(default)]
+    otherwise: bool,
+    lease_ms: Option<f64>,
+    timeout_ms: Option<f64>,
+    grace_ms: Option<f64>,
+}
+
+/// A lane, as on a command line or with its members apart.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Queues {
+    Text(String),
+    Apart {
+        queues: Vec<String>,
+        concurrency: usize,
+        weights: Option<Vec<u32>>,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Deserialize)]
+struct End {
+    number: u32,
+    #[serde(default)]
+    result: Payload,
+    error: Option<Why>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+enum Why {
+    Failed(Failure),
+    Unrecoverable(Failure),
+    Snooze { after_ms: f64 },
+}
+
+#[napi]
+impl JobWorker {
+    /// `begin` gets lists of `[number, job, payload]`, an attempt to make, and `[number]`,
+    /// one that is to end.
+    #[napi(factory)]
+    pub fn build(
+        jobs: &JobManager,
+        options: String,
+        begin: Function<'_, String, ()>,
+    ) -> Result<Self, Thrown> {
+        let outbox = Outbox::new(&begin).map_err(|problem| JobError::Invalid {
+            field: "begin",
+            problem: problem.reason.clone(),
+        });
+        let built = outbox.and_then(|outbox| {
+            let host = Arc::new(Host::new(outbox));
+            let options: Options = from_json(&options, "options")?;
+            Ok((options.build(jobs, &host)?, host))
+        });
+        let (worker, host) = built.map_err(|error| job_thrown(&error))?;
+        Ok(Self {
+            id: worker.id().to_owned(),
+            handle: worker.handle(),
+            worker: Mutex::new(Some(worker)),
+            host,
+        })
+    }
+
+    /// Its id.
+    #[napi(getter)]
+    pub fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    /// Runs jobs until it is stopped; what it has done comes under `number`.
+    #[napi]
+    pub fn run(&self, desk: &Desk, number: u32) -> napi::Result<()> {
+        let worker = self.worker.lock().take();
+        desk.shared().submit_job(number, async move {
+            let worker = worker.ok_or(JobError::Closed)?;
+            let done = worker.run(std::future::pending()).await?;
+            Ok(told(&done))
+        })
+    }
+
+    /// Takes no more jobs and ends those that run; or gives those back at once.
+    #[napi]
+    pub fn stop(&self, now: bool) {
+        if now {
+            self.handle.stop_now();
+        } else {
+            self.handle.stop();
+        }
+    }
+
+    /// Sets how many jobs a lane has at once.
+    #[napi]
+    pub fn set_concurrency(&self, lane: String, concurrency: u32) -> Result<(), Thrown> {
+        let concurrency = usize::try_from(concurrency).unwrap_or(usize::MAX);
+        self.handle
+            .set_concurrency(&lane, concurrency)
+            .map_err(|error| job_thrown(&error))
+    }
+
+    /// Records ends of attempts: a list of `{number, result}` and `{number, error}`.
+    #[napi]
+    pub fn end(&self, ends: String) -> Result<(), Thrown> {
+        let ends = from_json::<Vec<End>>(&ends, "result").map_err(|error| job_thrown(&error))?;
+        for end in ends {
+            let ended = match end.error {
+                None => Ok(end.result),
+                Some(why) => Err(why.into()),
+            };
+            self.host.end(end.number, ended);
+        }
+        Ok(())
+    }
+
+    /// Says how far an attempt is, 0 to 100.
+    #[napi]
+    pub fn progress(&self, number: u32, percent: f64, message: String) {
+        if let Some(attempt) = self.host.attempt(number) {
+            attempt.progress(percent as f32, message);
+        }
+    }
+
+    /// Adds a line to the log of an attempt's job.
+    #[napi]
+    pub fn log(&self, number: u32, text: String) {
+        if let Some(attempt) = self.host.attempt(number) {
+            attempt.log(text);
+        }
+    }
+}
+
+impl Drop for JobWorker {
+    fn drop(&mut self) {
+        // One that never ran may be the last to hold its jobs' connections.
+        runtime::drop_inside(self.worker.lock().take());
+    }
+}
+
+impl Options {
+    fn build(self, jobs: &JobManager, host: &Arc<Host>) -> Result<Worker, JobError> {
+        let handler = || HostHandler(Arc::clone(host));
+        let mut worker = Worker::builder(jobs.connected()?);
+        for queues in self.queues {
+            worker = worker.with_lane(queues.lane()?);
+        }
+        for kind in &self.kinds {
+            worker = worker.handler(kind, handler());
+        }
+        if self.otherwise {
+            worker = worker.default_handler(handler());
+        }
+        if let Some(id) = self.id {
+            worker = worker.id(id);
+        }
+        if let Some(lease) = self.lease_ms {
+            worker = worker.lease(duration(lease));
+        }
+        if let Some(timeout) = self.timeout_ms {
+            worker = worker.timeout(duration(timeout));
+        }
+        if let Some(grace) = self.grace_ms {
+            worker = worker.grace(duration(grace));
+        }
+        worker.build()
+    }
+}
+
+impl Queues {
+    fn lane(self) -> Result<Lane, JobError> {
+        let (queues, concurrency, weights) = match self {
+            Self::Text(text) => return Lane::parse(&text),
+            Self::Apart {
+                queues,
+                concurrency,
+                weights,
+            } => (queues, concurrency, weights),
+        };
+        let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
+        let lane = Lane::new(&queues, concurrency)?;
+        match weights {
+            Some(weights) => lane.weighted(&weights),
+            None => Ok(lane),
+        }
+    }
+}
+
+impl From<Why> for HandlerError {
+    fn from(why: Why) -> Self {
+        // Made anew: long words are cut.
+        let cut = |failure: Failure| {
+            let made = Failure::new(failure.kind, failure.message);
+            match failure.trace {
+                Some(trace) => made.with_trace(trace),
+                None => made,
+            }
+        };
+        match why {
+            Why::Failed(failure) => Self::Failed(cut(failure)),
+            Why::Unrecoverable(failure) => Self::Unrecoverable(cut(failure)),
+            Why::Snooze { after_ms } => Self::Snooze(duration(after_ms)),
+        }
+    }
+}
+
+fn told(report: &WorkerReport) -> String {
+    json!({
+        "completed": report.completed,
+        "failed": report.failed,
+        "cancelled": report.cancelled,
+        "retried": report.retried,
+        "snoozed": report.snoozed,
+        "released": report.released,
+        "lost": report.lost,
+        "unrecorded": report.unrecorded,
+    })
+    .to_string()
+}

@@ -1,0 +1,12 @@
+// A worker that goes on until somebody ends it.
+import { JobManager, Worker } from 'credential-rotation';
+
+const jobs = await JobManager.connect(process.argv[2] ?? '');
+const worker = new Worker(jobs, { queues: ['q:4'], leaseMs: 300 });
+worker.handler('q', async (job) => {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  return job.payload;
+});
+const running = worker.run();
+console.log('ready');
+await running;

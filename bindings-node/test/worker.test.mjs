@@ -1,0 +1,327 @@
+/** Workers: what their handlers get, what they give, and what happens to them. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { JobManager, JsonText, Snooze, Unrecoverable, Worker } from 'credential-rotation';
+
+import { program, until } from '../test-support/peers.mjs';
+import { redis } from '../test-support/redis.mjs';
+
+/**
+ * A worker that runs until the test is over.
+ * @param {import('node:test').TestContext} context
+ * @param {Worker} worker
+ */
+function start(context, worker) {
+  const done = worker.run();
+  context.after(async () => {
+    worker.stop();
+    await done;
+  });
+  return done;
+}
+
+/** @type {[name: string, url: (context: { after(work: () => unknown): void }) => string | Promise<string>][]} */
+const backends = [
+  ['memory', () => 'memory:'],
+  ['Redis', (context) => redis(context)],
+];
+
+for (const [name, url] of backends) {
+  describe(`over ${name}`, () => {
+    /** @type {JobManager} */
+    let jobs;
+    /** @type {(() => unknown)[]} */
+    const ends = [];
+
+    before(async () => {
+      jobs = await JobManager.connect(await url({ after: (work) => ends.push(work) }));
+    });
+    after(async () => {
+      await jobs.close();
+      for (const end of ends) {
+        await end();
+      }
+    });
+
+    /** @param {string} id */
+    const ended = (id) => jobs.wait(id, { timeoutMs: 20_000 });
+
+    test('a handler gets its job and gives its result', async (t) => {
+      const worker = new Worker(jobs, { queues: ['letters:2'], id: `scribe-${name}` });
+      worker.handler('shout', async (job, context) => {
+        context.progress(50, 'half');
+        context.log(`attempt ${context.attempt} of ${context.maxAttempts}`);
+        const { text } = /** @type {{ text: string }} */ (job.payload);
+        return { shouted: text.toUpperCase(), session: job.session, kind: job.kind, snake_case: null };
+      });
+      start(t, worker);
+      const { id } = await jobs.enqueue({ queue: 'letters', kind: 'shout', payload: { text: 'zoë 🦀' }, session: 's' });
+      const job = await ended(id);
+      assert.equal(job.state, 'completed');
+      assert.deepEqual(job.result, { shouted: 'ZOË 🦀', session: 's', kind: 'shout', snake_case: null });
+      assert.deepEqual([job.progress, job.worker], [{ percent: 50, message: 'half' }, `scribe-${name}`]);
+      assert.deepEqual((await jobs.log(id)).map(({ text }) => text), ['attempt 1 of 3']);
+      const [presence] = await jobs.workers();
+      assert.deepEqual([presence?.worker, presence?.pid, presence?.queues], [`scribe-${name}`, process.pid, ['letters:2']]);
+    });
+
+    test('what a handler throws decides what follows', async (t) => {
+      const worker = new Worker(jobs, { queues: ['ends:4'] });
+      let snoozed = 0;
+      worker
+        .handler('flaky', (_job, { attempt }) => {
+          if (attempt === 1) {
+            throw new RangeError('not yet \ud800');
+          }
+          return attempt;
+        })
+        .handler('hopeless', async () => {
+          throw new Unrecoverable('never', { cause: new TypeError('why') });
+        })
+        .handler('later', (_job, { attempt }) => {
+          snoozed += 1;
+          if (snoozed === 1) {
+            throw new Snooze(5);
+          }
+          return attempt;
+        })
+        .handler('hostile', () => {
+          throw { toString: null };
+        })
+        .handler('bigint', () => 1n)
+        .handler('nothing', () => undefined)
+        .handler('exact', () => new JsonText('{"n": 9007199254740993}'))
+        .handler('deep', () => new JsonText('['.repeat(1_000) + ']'.repeat(1_000)))
+        .handler('echo', (job) => new JsonText(job.payloadJson));
+      start(t, worker);
+      const once = { queue: 'ends', maxAttempts: 1 };
+      const rest = /** @type {const} */ ({ kind: 'fixed', delayMs: 1 });
+      await jobs.enqueueMany([
+        { queue: 'ends', kind: 'flaky', id: 'flaky', retry: rest },
+        { queue: 'ends', kind: 'hopeless', id: 'hopeless' },
+        { ...once, kind: 'later', id: 'later' },
+        { ...once, kind: 'flaky', id: 'once' },
+        { ...once, kind: 'hostile', id: 'hostile' },
+        { ...once, kind: 'bigint', id: 'bigint' },
+        { ...once, kind: 'nothing', id: 'nothing' },
+        { ...once, kind: 'exact', id: 'exact' },
+        { ...once, kind: 'echo', id: 'echo', payloadJson: '[18446744073709551617, "\\u00e9"]' },
+        { ...once, kind: 'deep', id: 'deep' },
+        { ...once, kind: 'nobody', id: 'unknown' },
+      ]);
+      const flaky = await ended('flaky');
+      assert.deepEqual([flaky.state, flaky.result, flaky.attempt], ['completed', 2, 2]);
+      const hopeless = await ended('hopeless');
+      assert.deepEqual([hopeless.state, hopeless.attempt, hopeless.error?.kind], ['failed', 1, 'TypeError']);
+      const later = await ended('later');
+      assert.deepEqual([later.state, later.result], ['completed', 1]);
+      const failed = await ended('once');
+      assert.deepEqual([failed.state, failed.error?.kind, failed.error?.message], ['failed', 'RangeError', 'not yet \ufffd']);
+      assert.match(failed.error?.trace ?? '', /worker\.test\.mjs/);
+      assert.equal((await ended('hostile')).error?.kind, 'error');
+      assert.equal((await ended('bigint')).error?.kind, 'TypeError');
+      assert.equal((await ended('nothing')).resultJson, 'null');
+      assert.equal((await ended('exact')).resultJson, '{"n": 9007199254740993}');
+      assert.equal((await ended('deep')).resultJson?.length, 2_000);
+      assert.equal((await ended('echo')).resultJson, '[18446744073709551617, "\\u00e9"]');
+      assert.equal((await ended('unknown')).error?.kind, 'unknown_kind');
+    });
+
+    test('a job that is called off, or takes too long, has its signal aborted', async (t) => {
+      const worker = new Worker(jobs, { queues: ['signals:2'], leaseMs: 300 });
+      /** @type {string[]} */
+      const aborted = [];
+      worker.defaultHandler((job, { signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => {
+            aborted.push(job.id);
+            reject(/** @type {Error} */ (signal.reason));
+          });
+        }),
+      );
+      start(t, worker);
+      await jobs.enqueueMany([
+        { queue: 'signals', id: 'off' },
+        { queue: 'signals', id: 'slow', timeoutMs: 50, maxAttempts: 1 },
+      ]);
+      const slow = await ended('slow');
+      assert.deepEqual([slow.state, slow.error?.kind], ['failed', 'timeout']);
+      assert.equal(await jobs.cancel('off'), 'running');
+      assert.equal((await ended('off')).state, 'cancelled');
+      await until(() => aborted.length === 2, 'both signals are aborted');
+      assert.deepEqual(aborted.sort(), ['off', 'slow']);
+    });
+
+    test('a handler that blocks the event loop for ten leases loses nothing', async (t) => {
+      const leaseMs = 100;
+      const worker = new Worker(jobs, { queues: ['blocked:2'], leaseMs });
+      worker.handler('blocked', () => {
+        const end = Date.now() + 10 * leaseMs;
+        while (Date.now() < end) {
+          // Nothing else of this thread runs.
+        }
+        return 'done';
+      });
+      const done = start(t, worker);
+      await jobs.enqueueMany([{ queue: 'blocked', id: 'b1' }, { queue: 'blocked', id: 'b2' }]);
+      for (const id of ['b1', 'b2']) {
+        const job = await ended(id);
+        assert.deepEqual([job.state, job.stalls, job.attempt, job.result], ['completed', 0, 1, 'done']);
+      }
+      worker.stop();
+      const report = await done;
+      assert.deepEqual([report.completed, report.lost], [2, 0]);
+    });
+
+    test('a worker that is stopped ends what runs and takes no more', async () => {
+      const controller = new AbortController();
+      const worker = new Worker(jobs, { queues: [{ queues: ['stop', 'other'], concurrency: 1, weights: [2, 1] }] });
+      /** @type {(value: unknown) => void} */
+      let finish = () => undefined;
+      worker.handler('stop', () => new Promise((resolve) => (finish = resolve)));
+      const done = worker.run({ signal: controller.signal });
+      await jobs.enqueueMany([{ queue: 'stop', id: 's1' }, { queue: 'stop', id: 's2' }]);
+      await running('s1');
+      controller.abort();
+      setTimeout(() => { finish('in time'); }, 20);
+      const report = await done;
+      assert.deepEqual([report.completed, report.released], [1, 0]);
+      assert.equal((await jobs.find('s1')).result, 'in time');
+      assert.equal((await jobs.find('s2')).state, 'waiting');
+    });
+
+    test('a worker that is stopped now gives back what runs', async () => {
+      const worker = new Worker(jobs, { queues: ['now:1'] });
+      /** @type {AbortSignal | undefined} */
+      let seen;
+      worker.handler('now', (_job, { signal }) => {
+        seen = signal;
+        return new Promise(() => undefined);
+      });
+      const done = worker.run();
+      await jobs.enqueue({ queue: 'now', id: 'n1' });
+      await running('n1');
+      worker.stop({ now: true });
+      assert.equal((await done).released, 1);
+      await until(() => seen?.aborted === true, 'the signal is aborted');
+      const job = await jobs.find('n1');
+      assert.deepEqual([job.state, job.attempt], ['waiting', 0]);
+    });
+
+    test('a thousand jobs are done once each', async (t) => {
+      const worker = new Worker(jobs, { queues: ['many:64'] });
+      /** @type {Map<string, number>} */
+      const seen = new Map();
+      worker.handler('many', async (job) => {
+        seen.set(job.id, (seen.get(job.id) ?? 0) + 1);
+        await Promise.resolve();
+        return job.payload;
+      });
+      const done = start(t, worker);
+      await jobs.enqueueMany(Array.from({ length: 1_000 }, (_, n) => ({ queue: 'many', payload: n })));
+      await until(() => seen.size === 1_000, 'all are begun');
+      worker.stop();
+      const report = await done;
+      assert.equal(report.completed, 1_000);
+      assert.ok([...seen.values()].every((count) => count === 1));
+    });
+
+    /** @param {string} id */
+    async function running(id) {
+      while ((await jobs.find(id)).state !== 'running') {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    }
+  });
+}
+
+test('what is wrong with a worker is told when it is to run', async () => {
+  const jobs = await JobManager.connect('memory:');
+  const handler = () => null;
+  for (const [options, message] of /** @type {[any, RegExp][]} */ ([
+    [{ queues: [] }, /`lane`/],
+    [{ queues: ['a b:1'] }, /`queue`/],
+    [{ queues: ['a:0'] }, /`concurrency`/],
+    [{ queues: ['a'], leaseMs: 1 }, /`lease`/],
+    [{ queues: ['a'], timeoutMs: NaN }, /`options`/],
+    [{ queues: ['a'], lease: 1 }, /`options`.*lease/],
+  ])) {
+    const worker = new Worker(jobs, options).defaultHandler(handler);
+    await assert.rejects(worker.run(), { name: 'InvalidJobError', message });
+  }
+  await assert.rejects(new Worker(jobs, { queues: ['a'] }).run(), { message: /`handlers`/ });
+  assert.throws(() => new Worker(jobs, { queues: ['a'] }).handler('a', /** @type {any} */ (7)), TypeError);
+  await jobs.close();
+});
+
+test('a manager that is closed ends its worker', async () => {
+  const jobs = await JobManager.connect('memory:');
+  const done = new Worker(jobs, { queues: ['a'] }).defaultHandler(() => null).run();
+  const ends = assert.rejects(done, { code: 'manager_closed' });
+  await jobs.close();
+  await ends;
+});
+
+test('a process with a worker lives until a signal, drains and exits', async (t) => {
+  const { stdout, stderr } = await program('worker-signalled.mjs', [await redis(t)]);
+  assert.equal(stdout, 'begun\ndrained: 1 done\n');
+  assert.equal(stderr, '');
+});
+
+test('a thread is terminated, and a process exits, with jobs in hand; they are done elsewhere', async (t) => {
+  const url = await redis(t);
+  const { stdout, stderr } = await program('worker-leaves.mjs', [url]);
+  assert.equal(stdout, 'terminated\n');
+  assert.equal(stderr, '');
+  const jobs = await JobManager.connect(url);
+  const worker = new Worker(jobs, { queues: ['thread:4', 'main:4'] }).defaultHandler(() => 'elsewhere');
+  const done = worker.run();
+  for (const id of ['thread', 'main']) {
+    const job = await jobs.wait(id, { timeoutMs: 20_000 });
+    assert.deepEqual([job.result, job.attempt], ['elsewhere', 1]);
+  }
+  worker.stop();
+  await done;
+  await jobs.close();
+});
+
+test('workers are killed in the middle: every job that was taken in has one end', async (t) => {
+  const url = await redis(t);
+  const jobs = await JobManager.connect(url);
+  const file = fileURLToPath(new URL('../test-support/programs/worker-busy.mjs', import.meta.url));
+  const begin = async () => {
+    const child = spawn(process.execPath, [file, url], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    await once(child.stdout, 'data');
+    return child;
+  };
+  const count = 600;
+  const ends = new Map();
+  const events = await jobs.events().opened();
+  const follow = (async () => {
+    for await (const { event, id } of events) {
+      if (event === 'completed') {
+        ends.set(id, (ends.get(id) ?? 0) + 1);
+      }
+    }
+  })();
+  const workers = [await begin(), await begin()];
+  const specs = Array.from({ length: count }, (_, n) => ({ queue: 'q', payload: n, maxStalls: 50 }));
+  const taken = await jobs.enqueueMany(specs);
+  for (const share of [0.2, 0.4, 0.6]) {
+    await until(() => ends.size >= count * share, 'jobs are done');
+    workers.shift()?.kill('SIGKILL');
+    workers.push(await begin());
+  }
+  await until(() => ends.size === count, 'all are done');
+  events.close();
+  await follow;
+  const found = await jobs.get(taken.map(({ id }) => id ?? ''));
+  assert.deepEqual(found.map((job) => [job?.state, job?.result]), specs.map(({ payload }) => ['completed', payload]));
+  assert.ok([...ends.values()].every((times) => times === 1));
+  await jobs.close();
+});
