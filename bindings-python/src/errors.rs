@@ -1,14 +1,14 @@
 //! Errors of the core as exceptions: the classes are Python's, the content the core's.
 
-use credential_rotation::Error;
 use credential_rotation::error::CODES;
+use credential_rotation::{Error, job};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 /// Every code of the core.
 #[pyfunction]
 pub(crate) fn error_codes() -> Vec<&'static str> {
-    CODES.to_vec()
+    [&CODES[..], &job::CODES[..]].concat()
 }
 
 /// The exception object of an error.

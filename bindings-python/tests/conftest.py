@@ -1,10 +1,16 @@
 """What the tests share: a simulated endpoint and wrappers over it."""
 
+import os
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from credential_rotation import Credential, Wrapper
+from credential_rotation import Credential, JobManager, Wrapper
 from credential_rotation.testing import SimulatedEndpoint
 
 SCENARIO = {
@@ -21,6 +27,8 @@ SCENARIO = {
     },
     "unknown": "401",
 }
+
+ROOT = Path(__file__).resolve().parents[2]
 
 Make = Callable[..., Wrapper]
 
@@ -41,3 +49,47 @@ def make(endpoint: SimulatedEndpoint) -> Make:
         return Wrapper(**{**usual, **options})
 
     return wrapper
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    own = ROOT / "tools/servers/redis-server"
+    program = str(own) if own.exists() else shutil.which("redis-server")
+    if program is None:
+        pytest.skip("no redis-server: `make test` installs one")
+    port = free_port()
+    server = subprocess.Popen(
+        [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
+        stdout=subprocess.DEVNULL,
+    )
+    patience = time.monotonic() + 20
+    while time.monotonic() < patience:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.02)
+    yield f"redis://127.0.0.1:{port}"
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobManager]:
+    if request.param == "redis":
+        # A prefix does not keep lists apart: each test has queues of its own name.
+        url = request.getfixturevalue("redis_url")
+    else:
+        url = {"memory": "memory:", "sqlite": f"sqlite:{tmp_path}/jobs.db"}[request.param]
+    with JobManager.connect(url) as manager:
+        yield manager
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> str:
+    return f"q-{os.getpid()}-{abs(hash(request.node.nodeid))}"

@@ -16,6 +16,7 @@ from credential_rotation import (
     Credential,
     CredentialPool,
     CredentialRotationError,
+    JobManager,
     Outcome,
     Wrapper,
     error_codes,
@@ -109,11 +110,51 @@ REACHED: dict[str, Callable[[Make, Path], Any]] = {
     "state_unavailable": lambda make, _: make("good", pool={"store": "/nonexistent/pool.db"}),
     "lock_timeout": lambda _, folder: locked_folder(folder),
     "closed": lambda make, _: closed(make),
+    "invalid_job": lambda _, __: memory().enqueue("a{b}"),
+    "job_too_large": lambda _, __: limited(max_payload=5).enqueue("q", "too long"),
+    "queue_full": lambda _, __: limited(max_bytes=5).enqueue("q", "too long"),
+    "unknown_job": lambda _, __: memory().find("never"),
+    "illegal_move": lambda _, __: waiting(memory()),
+    "wait_timeout": lambda _, __: (jobs := memory()).wait(jobs.enqueue("q"), timeout=0),
+    "backend_unavailable": lambda _, folder: JobManager.connect(f"sqlite:{folder}/none/jobs.db"),
+    "backend_unsuitable": lambda _, folder: no_database(folder),
+    "manager_closed": lambda _, __: after_close(),
 }
+
+# Told to the core's own workers, and in the shell.
+ELSEWHERE = {"stale_attempt", "unknown_queue"}
+
+
+def memory() -> JobManager:
+    return JobManager.connect("memory:")
+
+
+def limited(**limits: int) -> JobManager:
+    jobs = memory()
+    jobs.set_limits("q", **limits)
+    return jobs
+
+
+def waiting(jobs: JobManager) -> None:
+    jobs.retry(jobs.enqueue("q"))
+
+
+def no_database(folder: Path) -> None:
+    path = folder / "jobs.db"
+    path.write_text("no database at all " * 100)
+    path.chmod(0o600)
+    JobManager.connect(f"sqlite:{path}")
+
+
+def after_close() -> None:
+    jobs = memory()
+    name = jobs.enqueue("q")
+    jobs.close()
+    jobs.wait(name)
 
 
 def test_every_code_has_a_class_a_row_in_the_docs_and_a_way_to_reach_it() -> None:
-    assert sorted(CLASSES) == sorted(error_codes()) == sorted(REACHED)
+    assert sorted(CLASSES) == sorted(error_codes()) == sorted({*REACHED, *ELSEWHERE})
     docs = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     for code, kind in CLASSES.items():
         assert f"| `{code}` | `{kind.__name__}` |" in docs

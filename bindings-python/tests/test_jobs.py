@@ -2,14 +2,9 @@
 
 import asyncio
 import os
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from conftest import free_port
 from credential_rotation import (
     BackendUnavailableError,
     InvalidJobError,
@@ -18,53 +13,6 @@ from credential_rotation import (
     UnknownJobError,
     WaitTimeoutError,
 )
-from credential_rotation.errors import CLASSES
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    own = ROOT / "tools/servers/redis-server"
-    program = str(own) if own.exists() else shutil.which("redis-server")
-    if program is None:
-        pytest.skip("no redis-server: `make test` installs one")
-    port = free_port()
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
-        stdout=subprocess.DEVNULL,
-    )
-    patience = time.monotonic() + 20
-    while time.monotonic() < patience:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.02)
-    yield f"redis://127.0.0.1:{port}"
-    server.kill()
-    server.wait()
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobManager]:
-    if request.param == "redis":
-        # A prefix does not keep lists apart: each test has queues of its own name.
-        url = request.getfixturevalue("redis_url")
-    else:
-        url = {"memory": "memory:", "sqlite": f"sqlite:{tmp_path}/jobs.db"}[request.param]
-    with JobManager.connect(url) as manager:
-        yield manager
-
-
-@pytest.fixture
-def queue(request: pytest.FixtureRequest) -> str:
-    return f"q-{os.getpid()}-{abs(hash(request.node.nodeid))}"
 
 
 def test_a_job_is_taken_in_and_found(jobs: JobManager, queue: str) -> None:
@@ -152,14 +100,6 @@ async def test_a_cancelled_wait_ends(jobs: JobManager, queue: str) -> None:
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(jobs.await_(name), 0.05)
     assert (await jobs.afind(name)).state == "waiting"
-
-
-def test_every_code_of_a_job_manager_has_a_class() -> None:
-    page = (ROOT / "core/src/job/error.rs").read_text()
-    body = page[page.index("fn code(") :]
-    codes = {word for word in body.split('"')[1::2] if word.islower() and " " not in word}
-    assert len(codes) == 11
-    assert codes <= set(CLASSES)
 
 
 def test_a_forked_child_has_a_connection_of_its_own(redis_url: str, queue: str) -> None:

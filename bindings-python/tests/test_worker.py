@@ -18,7 +18,6 @@ from credential_rotation import (
     Unrecoverable,
     Worker,
 )
-from test_jobs import jobs, queue, redis_url  # noqa: F401
 
 SOON = 20.0
 
@@ -27,7 +26,7 @@ async def working(worker: Worker) -> "asyncio.Task[dict[str, int]]":
     return asyncio.create_task(worker.arun())
 
 
-async def test_functions_and_coroutines_do_jobs(jobs: JobManager, queue: str) -> None:  # noqa: F811
+async def test_functions_and_coroutines_do_jobs(jobs: JobManager, queue: str) -> None:
     worker = Worker(jobs, [f"{queue}:4"])
     loop_thread = threading.get_ident()
 
@@ -58,7 +57,7 @@ async def test_functions_and_coroutines_do_jobs(jobs: JobManager, queue: str) ->
 
 async def test_exceptions_become_failures_and_say_what_follows(
     jobs: JobManager, queue: str
-) -> None:  # noqa: F811
+) -> None:
     worker = Worker(jobs, [f"{queue}:4"])
     tries: list[str] = []
 
@@ -94,7 +93,7 @@ async def test_exceptions_become_failures_and_say_what_follows(
     assert (report["snoozed"], report["failed"]) == (1, 2)
 
 
-async def test_cancelling_reaches_coroutines_and_functions(jobs: JobManager, queue: str) -> None:  # noqa: F811
+async def test_cancelling_reaches_coroutines_and_functions(jobs: JobManager, queue: str) -> None:
     worker = Worker(jobs, [f"{queue}:2"], lease=0.3)
     begun = asyncio.Semaphore(0)
     ended: list[str] = []
@@ -131,8 +130,8 @@ async def test_cancelling_reaches_coroutines_and_functions(jobs: JobManager, que
 
 
 async def test_a_handler_that_blocks_the_loop_for_ten_leases_loses_nothing(
-    jobs: JobManager,  # noqa: F811
-    queue: str,  # noqa: F811
+    jobs: JobManager,
+    queue: str,
 ) -> None:
     worker = Worker(jobs, [f"{queue}:2"], lease=0.1)
     runs = 0
@@ -141,7 +140,7 @@ async def test_a_handler_that_blocks_the_loop_for_ten_leases_loses_nothing(
     async def block(job: JobContext) -> int:
         nonlocal runs
         runs += 1
-        time.sleep(1.0)
+        time.sleep(1.0)  # noqa: ASYNC251 - it is what must do no harm
         return runs
 
     running = await working(worker)
@@ -151,7 +150,7 @@ async def test_a_handler_that_blocks_the_loop_for_ten_leases_loses_nothing(
     assert (await running)["lost"] == 0
 
 
-async def test_ending_the_task_gives_jobs_back(jobs: JobManager, queue: str) -> None:  # noqa: F811
+async def test_ending_the_task_gives_jobs_back(jobs: JobManager, queue: str) -> None:
     worker = Worker(jobs, [f"{queue}:1"])
     begun = asyncio.Event()
 
@@ -170,7 +169,7 @@ async def test_ending_the_task_gives_jobs_back(jobs: JobManager, queue: str) -> 
     assert (job.state, job.attempt, job.stalls) == ("waiting", 0, 0)
 
 
-def test_what_cannot_be_is_told(redis_url: str) -> None:  # noqa: F811
+def test_what_cannot_be_is_told(redis_url: str) -> None:
     jobs = JobManager.connect(redis_url)
     with pytest.raises(InvalidJobError, match="concurrency"):
         Worker(jobs, ["a:0"])
@@ -197,7 +196,7 @@ print(worker.run(), flush=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_drains_and_says_so(redis_url: str, queue: str, number: int) -> None:  # noqa: F811
+def test_a_signal_drains_and_says_so(redis_url: str, queue: str, number: int) -> None:
     jobs = JobManager.connect(redis_url)
     name = jobs.enqueue(queue)
     worker = subprocess.Popen(

@@ -211,7 +211,7 @@ fn a_configuration_with_keys_in_it_must_be_private() {
 #[test]
 fn every_error_has_a_row_in_the_documentation() {
     let page = include_str!("../../docs/errors.md");
-    for code in CODES {
+    for code in CODES.into_iter().chain(credential_rotation::job::CODES) {
         assert!(page.contains(&format!("| `{code}` |")), "{code}");
     }
 }

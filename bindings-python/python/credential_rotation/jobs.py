@@ -22,6 +22,8 @@ JobSpec = Mapping[str, Any]
 ``delay_ms``, ``run_at``, ``max_attempts``, ``max_stalls``, ``retry``, ``timeout_ms``, ``deadline``,
 ``unique_key``, ``unique_for_ms``, ``group``, ``session``, ``tags``, ``result_ttl_ms``."""
 
+Rows = list[dict[str, Any]]
+
 
 @dataclass(frozen=True)
 class Enqueued:
@@ -142,14 +144,16 @@ class JobManager:
         """Do the same from a coroutine."""
         return _job(await self._aask("find", id))
 
-    def list(self, **filter: Any) -> JobPage:
-        """List jobs by ``queue``, ``state``, ``kind``, ``group``, ``session``, ``tag``; by pages
-        of ``limit`` behind the mark ``after``."""
-        return _page(self._ask("list", filter))
+    def list(self, **wanted: Any) -> JobPage:
+        """List jobs by ``queue``, ``state``, ``kind``, ``group``, ``session``, ``tag``.
 
-    async def alist(self, **filter: Any) -> JobPage:
+        A page has ``limit`` jobs (100) and begins behind the mark ``after``.
+        """
+        return _page(self._ask("list", wanted))
+
+    async def alist(self, **wanted: Any) -> JobPage:
         """Do the same from a coroutine."""
-        return _page(await self._aask("list", filter))
+        return _page(await self._aask("list", wanted))
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """Count the jobs of all queues, by name."""
@@ -160,8 +164,10 @@ class JobManager:
         return _by_queue(await self._aask("counts"))
 
     def cancel(self, *ids: str) -> dict[str, str | None]:
-        """Call jobs off: gives each one's state, ``None`` if it is not there. A running one is
-        told, and is ``cancelled`` when its handler gives way."""
+        """Call jobs off: gives each one's state, ``None`` if it is not there.
+
+        A running one is told, and is ``cancelled`` when its handler gives way.
+        """
         return dict(zip(ids, self._ask("cancel", ids), strict=True))
 
     async def acancel(self, *ids: str) -> dict[str, str | None]:
@@ -192,9 +198,9 @@ class JobManager:
         """Do the same from a coroutine; the name has no ``a`` before it, as that is taken."""
         return _job(await self._aask("wait", _wait(id, timeout)))
 
-    def log(self, id: str) -> list[dict[str, Any]]:
+    def log(self, id: str) -> Rows:
         """Give the last lines of a job's log, oldest first: ``at`` and ``text``."""
-        lines: list[dict[str, Any]] = self._ask("log", id)
+        lines: Rows = self._ask("log", id)
         return lines
 
     def pause(self, queue: str) -> None:
@@ -225,21 +231,24 @@ class JobManager:
         return int(self._ask("purge", words))
 
     def put_schedule(self, name: str, cron: str, job: JobSpec, **more: Any) -> None:
-        """Set, or replace, a schedule: ``time_zone`` by its IANA name, ``misfire`` ``once`` or ``skip``."""
+        """Set, or replace, a schedule.
+
+        ``time_zone`` is an IANA name (UTC), ``misfire`` ``once`` (the default) or ``skip``.
+        """
         self._ask("put_schedule", {"name": name, "cron": cron, "job": dict(job), **more})
 
     def delete_schedule(self, name: str) -> bool:
         """Remove a schedule; tells whether it was there."""
         return bool(self._ask("delete_schedule", name))
 
-    def schedules(self) -> list[dict[str, Any]]:
+    def schedules(self) -> Rows:
         """Give all schedules, by name."""
-        schedules: list[dict[str, Any]] = self._ask("schedules")
+        schedules: Rows = self._ask("schedules")
         return schedules
 
-    def workers(self) -> list[dict[str, Any]]:
+    def workers(self) -> Rows:
         """Give the workers that were there lately."""
-        workers: list[dict[str, Any]] = self._ask("workers")
+        workers: Rows = self._ask("workers")
         return workers
 
     def events(self) -> JobEvents:

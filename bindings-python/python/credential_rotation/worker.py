@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from credential_rotation import _desk, _native
@@ -21,7 +22,7 @@ __all__ = ["JobContext", "Snooze", "Unrecoverable", "Worker"]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-class Snooze(Exception):
+class Snooze(Exception):  # noqa: N818 - the same name in all languages
     """Raised by a handler: not now, but after so many seconds, at no cost."""
 
     def __init__(self, seconds: float) -> None:
@@ -29,7 +30,7 @@ class Snooze(Exception):
         self.seconds = seconds
 
 
-class Unrecoverable(Exception):
+class Unrecoverable(Exception):  # noqa: N818 - the same name in all languages
     """Raised by a handler: it failed, and would fail again."""
 
 
@@ -122,6 +123,7 @@ class Worker:
         self._core = _native.Worker(json.dumps(options))
         self._handlers: dict[str | None, Callable[..., Any]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._coroutines: set[int] = set()
         self._threads: ThreadPoolExecutor | None = None
 
     def handler(self, kind: str | None = None) -> Callable[[Handler], Handler]:
@@ -187,16 +189,25 @@ class Worker:
     def _deliver(self) -> None:
         begun, cancelled = self._core.take()
         for number, attempt in begun:
-            task = asyncio.ensure_future(self._attempt(attempt))
-            self._tasks[number] = task
-            task.add_done_callback(lambda _, number=number: self._tasks.pop(number, None))
-        for number in cancelled:
-            if (task := self._tasks.get(number)) is not None:
-                task.cancel()
-
-    async def _attempt(self, attempt: _native.JobAttempt) -> None:
-        try:
             handler = self._handlers.get(attempt.kind) or self._handlers.get(None)
+            task = asyncio.ensure_future(self._attempt(handler, attempt))
+            self._tasks[number] = task
+            task.add_done_callback(partial(self._forget, number))
+            if inspect.iscoroutinefunction(handler):
+                self._coroutines.add(number)
+        for number in cancelled:
+            # A function in a thread cannot be interrupted: it looks at its context.
+            if number in self._coroutines:
+                self._tasks[number].cancel()
+
+    def _forget(self, number: int, _: asyncio.Task[None]) -> None:
+        self._tasks.pop(number, None)
+        self._coroutines.discard(number)
+
+    async def _attempt(
+        self, handler: Callable[..., Any] | None, attempt: _native.JobAttempt
+    ) -> None:
+        try:
             if handler is None:
                 attempt.fail("unknown_kind", f"no handler for `{attempt.kind}`", None, False)
                 return
@@ -213,7 +224,7 @@ class Worker:
             attempt.snooze(max(0, int(snooze.seconds * 1000)))
         except Unrecoverable as error:
             attempt.fail(*_failure(error.__cause__ or error), False)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its job's failure
             attempt.fail(*_failure(error), True)
         except BaseException:
             # SystemExit and KeyboardInterrupt end more than this job.
