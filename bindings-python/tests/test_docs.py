@@ -10,7 +10,7 @@ import pytest
 from credential_rotation.testing import SimulatedEndpoint
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/testing.md", "bindings-python/README.md"]
+PAGES = ["README.md", "docs/jobs.md", "docs/testing.md", "bindings-python/README.md"]
 
 
 def examples() -> list[object]:

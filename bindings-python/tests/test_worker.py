@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,3 +214,39 @@ def test_a_signal_drains_and_says_so(redis_url: str, queue: str, number: int) ->
     assert "'completed': 1" in out
     assert worker.returncode == 0
     assert jobs.find(name).result == "done"
+
+
+APP = """
+from credential_rotation import Handlers, JobContext
+
+handlers = Handlers()
+
+@handlers.handler()
+async def shout(job: JobContext) -> str:
+    return job.payload["text"].upper()
+"""
+
+
+def test_the_program_runs_the_handlers_of_a_module(
+    redis_url: str, queue: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.py").write_text(APP)
+    jobs = JobManager.connect(redis_url)
+    name = jobs.enqueue(queue, {"text": "ciao"})
+    program = [sys.executable, "-m", "credential_rotation", "worker", "--url", redis_url]
+    worker = subprocess.Popen(
+        [*program, "--queues", f"{queue}:2", "--app", "tasks"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert jobs.wait(name, timeout=SOON).result == "CIAO"
+    worker.terminate()
+    out, _ = worker.communicate(timeout=SOON)
+    assert (out, worker.returncode) == ("stopped: 1 completed, 0 failed, 0 given back\n", 0)
+    for app, words in [("nowhere", "No module named"), ("tasks:shout", "it has 0 `Handlers`")]:
+        wrong = subprocess.run(
+            [*program, "--queues", "q", "--app", app], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert wrong.returncode == 4
+        assert words in wrong.stderr

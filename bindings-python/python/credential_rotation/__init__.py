@@ -60,7 +60,7 @@ from credential_rotation.qwen import (
     create_initial_state,
 )
 from credential_rotation.stream import AnswerStream, AsyncAnswerStream
-from credential_rotation.worker import JobContext, Snooze, Unrecoverable, Worker
+from credential_rotation.worker import Handlers, JobContext, Snooze, Unrecoverable, Worker
 from credential_rotation.wrapper import Wrapper
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "EmptyPromptError",
     "Enqueued",
     "Fault",
+    "Handlers",
     "IllegalMoveError",
     "InvalidAccountIndexError",
     "InvalidConfigError",

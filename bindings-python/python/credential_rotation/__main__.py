@@ -12,7 +12,14 @@ def account_qwen() -> int:
 
 
 def credential_rotation() -> int:
-    """Runs `credential-rotation` with the words of the command line."""
+    """Runs `credential-rotation` with the words of the command line.
+
+    Handlers that are written in Python are run here; everything else is the core's.
+    """
+    from credential_rotation import _app
+
+    if _app.is_meant(sys.argv[1:]):
+        return _app.run(sys.argv[1:])
     return _run("credential-rotation")
 
 

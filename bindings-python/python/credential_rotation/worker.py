@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from credential_rotation import _desk, _native
 from credential_rotation.jobs import JobManager
 
-__all__ = ["JobContext", "Snooze", "Unrecoverable", "Worker"]
+__all__ = ["Handlers", "JobContext", "Snooze", "Unrecoverable", "Worker"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -90,7 +90,23 @@ class JobContext:
         self._core.log(text)
 
 
-class Worker:
+class Handlers:
+    """Which handler does which kind of job; ``--app MODULE`` looks for one in the module."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str | None, Callable[..., Any]] = {}
+
+    def handler(self, kind: str | None = None) -> Callable[[Handler], Handler]:
+        """Decorate the handler of a kind, or of all other kinds: it is called with a context."""
+
+        def register(function: Handler) -> Handler:
+            self._handlers[kind] = function
+            return function
+
+        return register
+
+
+class Worker(Handlers):
     """Takes jobs of queues and runs a handler for each.
 
     ``queues`` are as on the command line: ``text_processing:2`` has two slots,
@@ -104,6 +120,7 @@ class Worker:
         jobs: JobManager,
         queues: Iterable[str],
         *,
+        handlers: Handlers | None = None,
         id: str | None = None,
         lease: float | None = None,
         timeout: float | None = None,
@@ -119,21 +136,14 @@ class Worker:
             "timeout_ms": ms(timeout),
             "grace_ms": ms(grace),
         }
+        super().__init__()
+        if handlers is not None:
+            self._handlers.update(handlers._handlers)
         self._jobs = jobs
         self._core = _native.Worker(json.dumps(options))
-        self._handlers: dict[str | None, Callable[..., Any]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._coroutines: set[int] = set()
         self._threads: ThreadPoolExecutor | None = None
-
-    def handler(self, kind: str | None = None) -> Callable[[Handler], Handler]:
-        """Decorate the handler of a kind, or of all other kinds: it is called with a context."""
-
-        def register(function: Handler) -> Handler:
-            self._handlers[kind] = function
-            return function
-
-        return register
 
     def run(self) -> dict[str, int]:
         """Run until SIGINT or SIGTERM, or :meth:`stop`; gives what was done.
