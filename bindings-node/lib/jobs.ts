@@ -341,6 +341,11 @@ export class JobManager implements AsyncDisposable {
     return camelKeys(await this.#take('workers'));
   }
 
+  /** What is counted, in Prometheus' text form; the names are in `docs/jobs.md`. */
+  async metrics(): Promise<string> {
+    return this.#take<string>('metrics');
+  }
+
   /**
    * Follows what happens from now on, in this and other processes. It begins at once;
    * `await jobs.events().opened()` tells when it has. Aborting the signal rejects with

@@ -6,7 +6,7 @@ use std::time::Duration;
 use credential_rotation::connect;
 use credential_rotation::job::{
     Enqueued, Job, JobError, JobFilter, JobId, JobSpec, JobState, Payload, QueueLimits, Schedule,
-    SharedJobs,
+    SharedJobs, metrics,
 };
 use napi_derive::napi;
 use parking_lot::Mutex;
@@ -78,6 +78,7 @@ enum Step {
     },
     Schedules,
     Workers,
+    Metrics,
 }
 
 #[derive(Deserialize)]
@@ -255,6 +256,7 @@ async fn perform(jobs: &SharedJobs, step: Step) -> Result<String, JobError> {
         }
         Step::DeleteSchedule { name } => json!(jobs.delete_schedule(&name).await?),
         Step::Workers => json!(jobs.workers().await?),
+        Step::Metrics => json!(metrics::render(&**jobs).await?),
     };
     Ok(told.to_string())
 }

@@ -233,6 +233,13 @@ for (const [name, url] of backends) {
       await assert.rejects(jobs.wait('nobody', { timeoutMs: 10_000 }), { code: 'unknown_job' });
     });
 
+    test('what is counted is told', async () => {
+      await jobs.enqueue({ queue: 'counted', payload: { text: 'ciao' } });
+      const lines = (await jobs.metrics()).trim().split('\n');
+      assert.ok(lines.includes('jobs_waiting{queue="counted"} 1'));
+      assert.equal(lines.at(-1), '# EOF');
+    });
+
     test('there are no workers yet', async () => {
       assert.deepEqual(await jobs.workers(), []);
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credential_rotation::job::{
     Enqueued, EventStream, JobError, JobFilter, JobId, JobManager as Core, JobSpec, JobState,
-    QueueLimits, Schedule, SharedJobs,
+    QueueLimits, Schedule, SharedJobs, metrics,
 };
 use credential_rotation::{Error, connect};
 use futures_util::StreamExt;
@@ -188,6 +188,7 @@ async fn perform(jobs: &dyn Core, verb: &str, words: &str) -> Result<String, Job
         "put_schedule" => write(&jobs.put_schedule(read::<Schedule>(words)?).await?),
         "delete_schedule" => write(&jobs.delete_schedule(&read::<String>(words)?).await?),
         "schedules" => write(&jobs.schedules().await?),
+        "metrics" => write(&metrics::render(jobs).await?),
         "workers" => write(&jobs.workers().await?),
         "close" => {
             jobs.close().await;

@@ -18,7 +18,6 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::desk::{Desk, Reply, Task};
@@ -188,12 +187,12 @@ impl Clone for Options {
 }
 
 fn told_of(report: &WorkerReport) -> String {
-    json!({
-        "completed": report.completed, "failed": report.failed, "cancelled": report.cancelled,
-        "retried": report.retried, "snoozed": report.snoozed, "released": report.released,
-        "lost": report.lost, "unrecorded": report.unrecorded,
-    })
-    .to_string()
+    let numbers: serde_json::Map<_, _> = report
+        .by_name()
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count.into()))
+        .collect();
+    serde_json::Value::from(numbers).to_string()
 }
 
 /// Hands attempts to the loop and waits for what comes of them.

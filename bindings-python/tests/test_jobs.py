@@ -115,3 +115,10 @@ def test_a_forked_child_has_a_connection_of_its_own(redis_url: str, queue: str) 
     assert os.waitpid(child, 0)[1] == 0
     assert jobs.find("child").queue == queue
     jobs.delete("parent", "child")
+
+
+def test_what_is_counted_is_told(jobs: JobManager, queue: str) -> None:
+    jobs.enqueue(queue, {"text": "ciao"})
+    lines = jobs.metrics().splitlines()
+    assert f'jobs_waiting{{queue="{queue}"}} 1' in lines
+    assert lines[-1] == "# EOF"

@@ -183,9 +183,12 @@ async fn concurrent_calls_over_four_accounts_never_mix_them() {
         let wrapper = wrapper.clone();
         tokio::spawn(async move { wrapper.call(format!("Who are you, {n}?")).await })
     });
+    // Who answers how often depends on how fast the programs start.
+    let mut answered = std::collections::BTreeMap::new();
     for call in calls.collect::<Vec<_>>() {
         let outcome = call.await.unwrap();
         let account = &outcome.trail.last().unwrap().credential;
+        *answered.entry(account.clone()).or_insert(0) += 1;
         assert_eq!(
             outcome.text(),
             Some(format!("I am {account}").as_str()),
@@ -194,7 +197,8 @@ async fn concurrent_calls_over_four_accounts_never_mix_them() {
         assert_eq!(outcome.attempts, 1);
     }
     for key in keys {
-        assert_eq!(endpoint.hits(&format!("sk-secret-{key}")), 2, "{key}");
+        let asked = endpoint.hits(&format!("sk-secret-{key}"));
+        assert_eq!(Some(&asked), answered.get(key), "{key}");
     }
 }
 

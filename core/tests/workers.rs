@@ -123,3 +123,43 @@ async fn a_server_that_goes_and_comes_back_is_survived_by_a_worker() {
     assert!(done.load(Ordering::Relaxed) >= accepted.len());
     stopped(running).await;
 }
+
+#[tokio::test]
+async fn what_workers_do_and_what_waits_is_counted() {
+    let jobs = connect::jobs("memory:").await.unwrap();
+    let handler = |_: Context| async { Ok::<_, HandlerError>(Payload::NULL) };
+    let worker = Worker::builder(Arc::clone(&jobs))
+        .lane("counted", 1)
+        .handler("counted", handler);
+    let running = start(worker.build().unwrap());
+    for n in 0..3 {
+        let spec = JobSpec::new("counted", Payload::NULL);
+        let id = jobs.enqueue_one(spec).await.unwrap().id().unwrap();
+        assert_eq!(
+            jobs.wait(&id, SOON).await.unwrap().status.state,
+            JobState::Completed,
+            "{n}"
+        );
+    }
+    stopped(running).await;
+    jobs.enqueue_one(JobSpec::new("counted", Payload::of(&"x").unwrap()))
+        .await
+        .unwrap();
+    let text = credential_rotation::job::metrics::render(&*jobs)
+        .await
+        .unwrap();
+    for line in [
+        "jobs_waiting{queue=\"counted\"} 1",
+        "jobs_payload_bytes{queue=\"counted\"} 3",
+        "jobs_claimed_total{queue=\"counted\"} 3",
+        "jobs_ended_total{queue=\"counted\",outcome=\"completed\"} 3",
+        "jobs_wait_seconds_count{queue=\"counted\"} 3",
+        "jobs_run_seconds_count{queue=\"counted\"} 3",
+    ] {
+        assert!(
+            text.lines().any(|told| told == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+}

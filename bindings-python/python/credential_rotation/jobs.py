@@ -251,6 +251,10 @@ class JobManager:
         workers: Rows = self._ask("workers")
         return workers
 
+    def metrics(self) -> str:
+        """Give what is counted, in Prometheus' text form; the names are in ``docs/jobs.md``."""
+        return str(self._ask("metrics"))
+
     def events(self) -> JobEvents:
         """Follow what happens from now on, in this and other processes."""
         return JobEvents(self._core.events())

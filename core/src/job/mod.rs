@@ -11,6 +11,7 @@ mod id;
 mod job;
 mod manager;
 pub mod memory;
+pub mod metrics;
 mod payload;
 mod query;
 mod queue;

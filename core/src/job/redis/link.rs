@@ -13,7 +13,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use super::address::{self, Address, Kind};
-use crate::job::JobError;
+use crate::job::{JobError, metrics};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for an answer: behind it a socket counts as hung.
@@ -54,6 +54,7 @@ impl Link {
     /// Sends one command. After a broken connection the next call makes a new one.
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         let mut connection = self.connection().await?;
+        metrics::sent_to_redis();
         let answer = match &mut connection {
             Connection::Single(single) => single.req_packed_command(command).await,
             Connection::Cluster(cluster) => cluster.req_packed_command(command).await,

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ const NOWHERE: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) claimed: Claimed,
+    pub(super) begun: Instant,
     /// Made for the first who wants it: most handlers never do.
     token: OnceLock<CancellationToken>,
     cancelled: AtomicBool,
@@ -31,11 +33,13 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn new(
         claimed: Claimed,
+        begun: Instant,
         deadline: Option<EpochMillis>,
         desk: &Arc<Desk>,
     ) -> Arc<Self> {
         Arc::new(Self {
             claimed,
+            begun,
             token: OnceLock::new(),
             cancelled: AtomicBool::new(false),
             deadline,

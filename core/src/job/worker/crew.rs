@@ -1,7 +1,7 @@
 //! What the lanes of a worker have in common.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::desk::Desk;
 use super::handler::Handlers;
@@ -29,9 +29,9 @@ impl Crew {
     }
 
     /// An attempt at a job that was claimed.
-    pub(super) fn attempt(&self, claimed: Claimed) -> Arc<super::attempt::Attempt> {
+    pub(super) fn attempt(&self, claimed: Claimed, begun: Instant) -> Arc<super::attempt::Attempt> {
         let timeout = self.timeout(&claimed);
         let deadline = timeout.map(|after| self.clock.now().saturating_add(millis(after)));
-        super::attempt::Attempt::new(claimed, deadline, &self.desk)
+        super::attempt::Attempt::new(claimed, begun, deadline, &self.desk)
     }
 }

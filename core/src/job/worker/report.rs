@@ -30,6 +30,21 @@ impl WorkerReport {
         self.completed + self.failed + self.cancelled + self.retried + self.snoozed + self.released
     }
 
+    /// Each number by its name, the same in every language.
+    #[must_use]
+    pub fn by_name(&self) -> [(&'static str, u64); 8] {
+        [
+            ("completed", self.completed),
+            ("failed", self.failed),
+            ("cancelled", self.cancelled),
+            ("retried", self.retried),
+            ("snoozed", self.snoozed),
+            ("released", self.released),
+            ("lost", self.lost),
+            ("unrecorded", self.unrecorded),
+        ]
+    }
+
     pub(super) fn record(&mut self, outcome: &Outcome, state: JobState) {
         let count = match (state, outcome) {
             (JobState::Completed, _) => &mut self.completed,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::attempt::Attempt;
 use super::backoff::Backoff;
 use super::crew::Crew;
+use crate::job::metrics::QueueMetrics;
 use crate::job::{Claim, Exchange, Exchanged, JobError, Outcome, Settlement};
 
 /// The most settlements of an exchange, and the most jobs it asks for.
@@ -42,6 +43,7 @@ pub(super) struct Reply {
 
 pub(super) struct Side {
     pub(super) queue: Arc<str>,
+    pub(super) metrics: QueueMetrics,
     pub(super) endings: Vec<Ending>,
     /// How many ends are under way.
     pub(super) sending: usize,
@@ -59,6 +61,7 @@ pub(super) struct Side {
 impl Side {
     pub(super) fn new(queue: Arc<str>) -> Self {
         Self {
+            metrics: QueueMetrics::of(&queue),
             queue,
             endings: Vec::new(),
             sending: 0,

@@ -59,7 +59,7 @@ impl Solo {
 
     async fn attempt(&mut self, claimed: Claimed) -> Result<(), JobError> {
         let timeout = self.crew.timeout(&claimed);
-        let attempt = self.crew.attempt(claimed);
+        let attempt = self.crew.attempt(claimed, std::time::Instant::now());
         let claimed = &attempt.claimed;
         let outcome = match self.crew.handlers.of(claimed.spec.kind()) {
             None => verdict::unknown_kind(claimed),

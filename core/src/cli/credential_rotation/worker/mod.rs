@@ -155,9 +155,9 @@ impl Worker {
 }
 
 fn summary(report: &WorkerReport) -> serde_json::Value {
-    json!({
-        "completed": report.completed, "failed": report.failed, "cancelled": report.cancelled,
-        "retried": report.retried, "snoozed": report.snoozed, "released": report.released,
-        "lost": report.lost, "unrecorded": report.unrecorded,
-    })
+    let numbers = report.by_name().into_iter();
+    numbers
+        .map(|(name, count)| (name.to_owned(), count.into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }

@@ -13,12 +13,14 @@ use crate::job::{Claimed, Outcome};
 
 impl LaneRun {
     pub(super) fn begin(&mut self, side: usize, claimed: Vec<Claimed>, until: std::time::Instant) {
-        let attempts: Vec<Arc<Attempt>> = claimed
-            .into_iter()
-            .map(|claimed| self.crew.attempt(claimed))
-            .collect();
-        let marks = self.crew.ledger.hold(&attempts, until, self.number);
         let mut begun = std::time::Instant::now();
+        let (now, metrics) = (self.crew.clock.now(), &self.sides[side].metrics);
+        let begin = |claimed: Claimed| {
+            metrics.claimed(now.saturating_sub(claimed.run_at));
+            self.crew.attempt(claimed, begun)
+        };
+        let attempts: Vec<Arc<Attempt>> = claimed.into_iter().map(begin).collect();
+        let marks = self.crew.ledger.hold(&attempts, until, self.number);
         let crew = Arc::clone(&self.crew);
         for (attempt, mark) in attempts.into_iter().zip(marks) {
             // Claimed when it was told to stop.
@@ -64,6 +66,7 @@ impl LaneRun {
     /// What came of an attempt is to be recorded, behind its last news.
     fn end(&mut self, side: usize, attempt: Arc<Attempt>, mark: usize, outcome: Outcome) {
         attempt.end();
+        self.sides[side].metrics.ended(attempt.begun.elapsed());
         let last_news = attempt.last_news();
         let ending = Ending {
             attempt,

@@ -268,15 +268,18 @@ impl LaneRun {
         if reply.asked > 0 && exchanged.claimed.len() < reply.asked {
             side.ran_dry(exchanged.again_in);
         }
+        let mut ends = WorkerReport::default();
         for (ending, settled) in reply.endings.iter().zip(&exchanged.settled) {
             match settled {
-                Ok(state) => self.report.record(&ending.outcome, *state),
+                Ok(state) => ends.record(&ending.outcome, *state),
                 Err(error) => {
                     tracing::debug!(%error, "the end of an attempt was dropped");
-                    self.report.lost += 1;
+                    ends.lost += 1;
                 }
             }
         }
+        side.metrics.recorded(&ends);
+        self.report.add(&ends);
         let marks = reply.endings.iter().map(|ending| ending.mark);
         if !reply.endings.is_empty() {
             self.crew.ledger.drop_all(marks);
