@@ -5,6 +5,7 @@
 //! JSON to the list that has the queue's name: it is a job.
 
 mod address;
+mod attempts;
 mod bell;
 mod check;
 mod decode;
@@ -12,7 +13,10 @@ mod encode;
 mod follow;
 mod gather;
 mod link;
+mod list;
+mod registry;
 mod scripts;
+mod settings;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -26,26 +30,20 @@ use tokio_util::sync::CancellationToken;
 
 use self::address::Address;
 use self::bell::Bells;
-use self::decode::{Parts, Taken, garbled};
+use self::decode::Parts;
 use self::follow::{Feed, Follower};
 use self::gather::Gatherer;
 use self::link::Link;
-use self::scripts::{
-    Args, COUNTS, EXCHANGE, Head, LOG, PURGE, READ, RENEW, REPORT, SETTINGS, SWEEP, VERB,
-};
+use self::scripts::{Args, EXCHANGE, Head, READ, SETTINGS, VERB};
 use super::{
     Claim, Enqueued, EventStream, Exchange, Exchanged, Failure, Job, JobError, JobFilter, JobId,
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
-    QueueLimits, Rate, Renewal, Report, Schedule, Settlement, check_queue, failure_kind,
+    QueueLimits, Renewal, Report, Schedule, Settlement, check_queue, failure_kind,
 };
 use crate::clock::{Clock, EpochMillis, millis};
 
 /// How often a server that is not there is asked for when connecting.
 const ATTEMPTS: u32 = 5;
-/// How long a worker that is silent is still said to be there.
-const PRESENCE: Duration = Duration::from_secs(30);
-/// Jobs that a list looks at in one call at most.
-const LOOKED_AT: usize = 10_000;
 /// Jobs that one script reads or drops at most.
 const STEP: usize = 500;
 
@@ -286,69 +284,11 @@ impl JobManager for RedisJobs {
     }
 
     async fn enqueue(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
-        let mut answers: Vec<Option<Enqueued>> = Vec::with_capacity(jobs.len());
-        let mut queues: Vec<(Arc<str>, Vec<usize>, Vec<encode::Packed>)> = Vec::new();
-        for (n, job) in jobs.into_iter().enumerate() {
-            if let Err(refusal) = job.check() {
-                answers.push(Some(Enqueued::Refused(refusal)));
-                continue;
-            }
-            answers.push(None);
-            let queue = Arc::clone(&job.queue);
-            let at = queues
-                .iter()
-                .position(|(name, _, _)| *name == queue)
-                .unwrap_or_else(|| {
-                    queues.push((queue, Vec::new(), Vec::new()));
-                    queues.len() - 1
-                });
-            queues[at].1.push(n);
-            queues[at].2.push(encode::pack(job)?);
-        }
-        for (queue, numbers, packed) in queues {
-            self.enter(&queue).await?;
-            let handed = gather::hand_over(&self.shared, &queue, packed);
-            for (n, answer) in numbers.into_iter().zip(handed) {
-                answers[n] = Some(answer.await.unwrap_or(Err(JobError::Closed))?);
-            }
-        }
-        Ok(answers.into_iter().flatten().collect())
+        Self::take_in(self, jobs).await
     }
 
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
-        self.enter(&exchange.queue).await?;
-        let leases: Vec<Lease> = exchange
-            .settle
-            .iter()
-            .map(|one| one.lease.clone())
-            .collect();
-        let (args, queue) = exchange_args(exchange)?;
-        let mut parts = Parts::of(self.run(&EXCHANGE, &queue, &args).await?)?;
-        let mut states = Parts::of(parts.next()?)?;
-        let mut settled = Vec::with_capacity(leases.len());
-        for lease in leases {
-            let state = decode::state(states.number()?);
-            let stale = || JobError::StaleAttempt {
-                id: lease.id.clone(),
-                epoch: lease.epoch,
-            };
-            settled.push(state.ok_or_else(stale));
-        }
-        let (mut claimed, mut bad) = (Vec::new(), Vec::new());
-        let mut taken = Parts::of(parts.next()?)?;
-        while !taken.is_empty() {
-            match decode::claimed(&queue, &mut taken)? {
-                Taken::Job(job) => claimed.push(job),
-                Taken::Bad(lease) => bad.push(lease),
-            }
-        }
-        self.give_up(bad).await?;
-        let again = u64::try_from(parts.signed()?).ok();
-        Ok(Exchanged {
-            settled,
-            claimed,
-            again_in: again.map(Duration::from_millis),
-        })
+        Self::settle_and_claim(self, exchange).await
     }
 
     async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
@@ -357,61 +297,11 @@ impl JobManager for RedisJobs {
     }
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
-        let mut renewals = vec![Renewal::Lost; leases.len()];
-        let mut queues: Vec<(&Arc<str>, Vec<usize>)> = Vec::new();
-        for (n, held) in leases.iter().enumerate() {
-            match queues.iter_mut().find(|(queue, _)| **queue == held.queue) {
-                Some((_, numbers)) => numbers.push(n),
-                None => queues.push((&held.queue, vec![n])),
-            }
-        }
-        for (queue, numbers) in queues {
-            for some in numbers.chunks(STEP) {
-                let mut args = Args::default().with(millis(lease));
-                for n in some {
-                    args.push(leases[*n].id.as_str());
-                    args.push(leases[*n].epoch);
-                }
-                let mut parts = Parts::of(self.run(&RENEW, queue, &args).await?)?;
-                for n in some {
-                    renewals[*n] = match parts.number()? {
-                        1 => Renewal::Kept,
-                        2 => Renewal::CancelRequested,
-                        _ => Renewal::Lost,
-                    };
-                }
-            }
-        }
-        Ok(renewals)
+        Self::renew_leases(self, leases, lease).await
     }
 
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Result<(), JobError>>, JobError> {
-        let mut answers = Vec::with_capacity(reports.len());
-        for report in reports {
-            let Lease { queue, id, epoch } = report.lease;
-            let progress = report
-                .progress
-                .map(|progress| serde_json::to_string(&progress));
-            let progress = progress
-                .transpose()
-                .map_err(|_| garbled())?
-                .unwrap_or_default();
-            let args = Args::default()
-                .with(id.as_str())
-                .with(epoch)
-                .with(progress.as_str());
-            let args = report
-                .log
-                .iter()
-                .fold(args, |args, line| args.with(line.as_str()));
-            let taken = self.run(&REPORT, &queue, &args).await? == Value::Int(1);
-            answers.push(if taken {
-                Ok(())
-            } else {
-                Err(JobError::StaleAttempt { id, epoch })
-            });
-        }
-        Ok(answers)
+        Self::record_news(self, reports).await
     }
 
     async fn cancel(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, JobError> {
@@ -445,117 +335,19 @@ impl JobManager for RedisJobs {
     }
 
     async fn get(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>, JobError> {
-        let mut jobs = vec![None; ids.len()];
-        for queue in self.queues().await? {
-            let open: Vec<usize> = (0..ids.len()).filter(|n| jobs[*n].is_none()).collect();
-            for some in open.chunks(STEP) {
-                let args = some.iter().fold(Args::default().with("ids"), |args, n| {
-                    args.with(ids[*n].as_str())
-                });
-                for (n, job) in some.iter().zip(self.read(&queue, &args).await?) {
-                    jobs[*n] = job;
-                }
-            }
-        }
-        Ok(jobs)
+        Self::look_up(self, ids).await
     }
 
     async fn log(&self, id: &JobId) -> Result<Vec<LogLine>, JobError> {
-        for queue in self.queues().await? {
-            let args = Args::default().with(id.as_str());
-            if let Value::Array(lines) = self.run(&LOG, &queue, &args).await? {
-                let line = |value| {
-                    let text = text(value)?;
-                    let (at, text) = text.split_once('|')?;
-                    Some(LogLine {
-                        at: at.parse().ok()?,
-                        text: text.to_owned(),
-                    })
-                };
-                return Ok(lines.into_iter().filter_map(line).collect());
-            }
-        }
-        Err(JobError::UnknownJob { id: id.clone() })
+        Self::read_log(self, id).await
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
-        let mark = filter.after.as_deref().map(Mark::parse).transpose()?;
-        let page = filter.page();
-        let mut shown = JobPage::default();
-        let mut looked_at = 0;
-        let mut begin = mark;
-        for queue in self.queues().await? {
-            if filter
-                .queue
-                .as_deref()
-                .is_some_and(|asked| asked != &*queue)
-                || begin.as_ref().is_some_and(|mark| *queue < *mark.queue)
-            {
-                continue;
-            }
-            let sets = SETS.iter().enumerate();
-            for (set, (name, state)) in sets {
-                if filter.state.is_some_and(|asked| asked != *state) {
-                    continue;
-                }
-                let here = begin.as_ref().filter(|mark| *mark.queue == *queue);
-                if here.is_some_and(|mark| set < mark.set) {
-                    continue;
-                }
-                let mut at = here
-                    .filter(|mark| mark.set == set)
-                    .map_or(0, |mark| mark.at);
-                loop {
-                    let args = Args::default()
-                        .with(*name)
-                        .with(at as u64)
-                        .with(STEP as u64);
-                    let jobs = self.read(&queue, &args).await?;
-                    let count = jobs.len();
-                    for job in jobs {
-                        if shown.jobs.len() == page || looked_at == LOOKED_AT {
-                            shown.next = Some(
-                                Mark {
-                                    queue: queue.to_string(),
-                                    set,
-                                    at,
-                                }
-                                .to_string(),
-                            );
-                            return Ok(shown);
-                        }
-                        at += 1;
-                        looked_at += 1;
-                        shown.jobs.extend(job.filter(|job| filter.fits(job)));
-                    }
-                    if count < STEP {
-                        break;
-                    }
-                }
-            }
-            begin = begin.filter(|mark| *mark.queue > *queue);
-        }
-        Ok(shown)
+        Self::list_jobs(self, filter).await
     }
 
     async fn counts(&self) -> Result<Vec<QueueCounts>, JobError> {
-        let mut all = Vec::new();
-        for queue in self.queues().await? {
-            let mut parts = Parts::of(self.run(&COUNTS, &queue, &Args::default()).await?)?;
-            all.push(QueueCounts {
-                queue: queue.to_string(),
-                waiting: parts.number()?,
-                delayed: parts.number()?,
-                running: parts.number()?,
-                completed: parts.number()?,
-                failed: parts.number()?,
-                cancelled: parts.number()?,
-                bytes: parts.number()?,
-                oldest_ms: u64::try_from(parts.signed()?).ok(),
-                paused: parts.number()? == 1,
-            });
-        }
-        Ok(all)
+        Self::count(self).await
     }
 
     async fn set_paused(&self, queue: &str, paused: bool) -> Result<(), JobError> {
@@ -564,73 +356,15 @@ impl JobManager for RedisJobs {
     }
 
     async fn set_limits(&self, queue: &str, limits: QueueLimits) -> Result<(), JobError> {
-        check_queue(queue)?;
-        limits.check()?;
-        let some = |limit: Option<u32>| limit.map_or_else(String::new, |limit| limit.to_string());
-        let (gap, window) = limits.rate.map_or_else(Default::default, |rate| {
-            let (gap, window) = super::queue::RateState::gap_and_window(rate);
-            (gap.to_string(), window.to_string())
-        });
-        let rate = limits.rate.map(|rate| serde_json::to_string(&rate));
-        let rate = rate.transpose().map_err(|_| garbled())?.unwrap_or_default();
-        let settings = [
-            ("concurrency", some(limits.concurrency)),
-            ("group_concurrency", some(limits.group_concurrency)),
-            ("rate", rate),
-            ("rate_gap", gap),
-            ("rate_window", window),
-            ("max_bytes", limits.max_bytes.to_string()),
-            ("max_payload", limits.max_payload.to_string()),
-            ("keep_failed", limits.keep_failed.to_string()),
-            ("failed_ttl", limits.failed_ttl_ms.to_string()),
-            ("keep_finished", limits.keep_finished.to_string()),
-        ];
-        self.settings(queue, &settings).await
+        Self::write_limits(self, queue, limits).await
     }
 
     async fn limits(&self, queue: &str) -> Result<QueueLimits, JobError> {
-        check_queue(queue)?;
-        let fields = [
-            "concurrency",
-            "group_concurrency",
-            "rate",
-            "max_bytes",
-            "max_payload",
-            "keep_failed",
-            "failed_ttl",
-            "keep_finished",
-        ];
-        let mut ask = self.meta(queue, "HMGET");
-        let answer = self.shared.link.ask(ask.arg(&fields)).await?;
-        let mut values = Parts::of(answer)?.map(text);
-        let mut next = || values.next().flatten();
-        let usual = QueueLimits::default();
-        let number = |text: Option<String>, usual: u64| {
-            text.and_then(|text| text.parse().ok()).unwrap_or(usual)
-        };
-        let small = |text: Option<String>| text.and_then(|text| text.parse().ok());
-        Ok(QueueLimits {
-            concurrency: small(next()),
-            group_concurrency: small(next()),
-            rate: next().and_then(|text| serde_json::from_str::<Rate>(&text).ok()),
-            max_bytes: number(next(), usual.max_bytes),
-            max_payload: number(next(), usual.max_payload),
-            keep_failed: small(next()).unwrap_or(usual.keep_failed),
-            failed_ttl_ms: number(next(), usual.failed_ttl_ms),
-            keep_finished: small(next()).unwrap_or(usual.keep_finished),
-        })
+        Self::read_limits(self, queue).await
     }
 
     async fn sweep(&self) -> Result<usize, JobError> {
-        let mut moved = 0;
-        for queue in self.queues().await? {
-            let args = Args::default().with(STEP as u64);
-            match self.run(&SWEEP, &queue, &args).await? {
-                Value::Int(count) => moved += usize::try_from(count).unwrap_or(0),
-                _ => return Err(garbled()),
-            }
-        }
-        Ok(moved)
+        Self::sweep_all(self).await
     }
 
     async fn purge(
@@ -639,42 +373,11 @@ impl JobManager for RedisJobs {
         states: &[JobState],
         older_than: Duration,
     ) -> Result<usize, JobError> {
-        check_queue(queue)?;
-        let before = self.now().await?.saturating_sub(millis(older_than));
-        let mut dropped = 0;
-        for state in states.iter().filter(|state| state.is_finished()) {
-            let mut at = 0;
-            loop {
-                let args = Args::default()
-                    .with(state.as_str())
-                    .with(before)
-                    .with(at)
-                    .with(STEP as u64);
-                let mut parts = Parts::of(self.run(&PURGE, queue, &args).await?)?;
-                let (seen, gone) = (parts.number()?, parts.number()?);
-                dropped += gone;
-                at += seen - gone;
-                if seen < STEP as u64 {
-                    break;
-                }
-            }
-        }
-        Ok(usize::try_from(dropped).unwrap_or(usize::MAX))
+        Self::purge_ended(self, queue, states, older_than).await
     }
 
-    async fn put_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
-        schedule.check()?;
-        if schedule.next_at == 0 {
-            schedule.next_at = schedule.next_after(self.now().await?)?;
-        }
-        let text = serde_json::to_string(&schedule)
-            .map_err(|e| JobError::invalid("job", e.to_string()))?;
-        let mut set = self.global("HSET", "schedules");
-        self.shared
-            .link
-            .ask(set.arg(&schedule.name).arg(text))
-            .await
-            .map(drop)
+    async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
+        Self::write_schedule(self, schedule).await
     }
 
     async fn delete_schedule(&self, name: &str) -> Result<bool, JobError> {
@@ -683,78 +386,19 @@ impl JobManager for RedisJobs {
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>, JobError> {
-        let listed = self
-            .shared
-            .link
-            .ask(&self.global("HVALS", "schedules"))
-            .await?;
-        let read = |text: String| serde_json::from_str::<Schedule>(&text).ok();
-        let mut all: Vec<Schedule> = Parts::of(listed)?
-            .filter_map(text)
-            .filter_map(read)
-            .collect();
-        all.sort_by(|one, another| one.name.cmp(&another.name));
-        Ok(all)
+        Self::read_schedules(self).await
     }
 
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
-        // Held by `holder|until`: a holder that has a clock of its own cannot take it early.
-        const LEAD: &str = "
-            local time = redis.call('TIME')
-            local now = ARGV[4] ~= '' and tonumber(ARGV[4]) or time[1] * 1000 + math.floor(time[2] / 1000)
-            local held = redis.call('HGET', KEYS[1], ARGV[1])
-            if held then
-              local till, by = string.match(held, '^(%d+)|(.*)$')
-              if by ~= ARGV[2] and tonumber(till) > now then return 0 end
-            end
-            redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f|%s', now + tonumber(ARGV[3]), ARGV[2]))
-            return 1";
-        let mut lead = cmd("EVAL");
-        lead.arg(LEAD)
-            .arg(1)
-            .arg(self.shared.link.address().global("roles"));
-        lead.arg(role)
-            .arg(holder)
-            .arg(millis(term))
-            .arg(self.shared.head("").now);
-        Ok(self.shared.link.ask(&lead).await? == Value::Int(1))
+        Self::take_role(self, role, holder, term).await
     }
 
     async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
-        let seen_at = self.now().await?;
-        let presence = Presence {
-            seen_at,
-            ..presence.clone()
-        };
-        let text = serde_json::to_string(&presence).map_err(|_| garbled())?;
-        let mut set = self.global("HSET", "workers");
-        self.shared
-            .link
-            .ask(set.arg(&presence.worker).arg(text))
-            .await
-            .map(drop)
+        Self::write_presence(self, presence).await
     }
 
     async fn workers(&self) -> Result<Vec<Presence>, JobError> {
-        let now = self.now().await?;
-        let listed = self
-            .shared
-            .link
-            .ask(&self.global("HVALS", "workers"))
-            .await?;
-        let read = |text: String| serde_json::from_str::<Presence>(&text).ok();
-        let all = Parts::of(listed)?.filter_map(text).filter_map(read);
-        let there = |worker: &Presence| worker.seen_at.saturating_add(millis(PRESENCE)) > now;
-        let (mut there, gone): (Vec<_>, Vec<_>) = all.partition(there);
-        if !gone.is_empty() {
-            let mut delete = self.global("HDEL", "workers");
-            for worker in gone {
-                delete.arg(worker.worker);
-            }
-            self.shared.link.ask(&delete).await?;
-        }
-        there.sort_by(|one, another| one.worker.cmp(&another.worker));
-        Ok(there)
+        Self::read_workers(self).await
     }
 
     async fn events(&self) -> Result<EventStream, JobError> {
@@ -774,41 +418,5 @@ impl JobManager for RedisJobs {
 
     async fn close(&self) {
         self.shared.closed.cancel();
-    }
-}
-
-/// Where the jobs of each state are, in the order of a list.
-const SETS: [(&str, JobState); 7] = [
-    ("ready", JobState::Waiting),
-    ("parked", JobState::Waiting),
-    ("delayed", JobState::Delayed),
-    ("lease", JobState::Running),
-    ("completed", JobState::Completed),
-    ("failed", JobState::Failed),
-    ("cancelled", JobState::Cancelled),
-];
-
-/// Where a page begins.
-struct Mark {
-    queue: String,
-    set: usize,
-    at: usize,
-}
-
-impl Mark {
-    fn parse(text: &str) -> Result<Self, JobError> {
-        let parsed = || {
-            let mut parts = text.splitn(3, '|');
-            let (set, at) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-            let queue = parts.next()?.to_owned();
-            Some(Self { queue, set, at })
-        };
-        parsed().ok_or_else(|| JobError::invalid("after", "it is not the `next` of a page"))
-    }
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}|{}", self.set, self.at, self.queue)
     }
 }

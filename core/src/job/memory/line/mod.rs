@@ -1,5 +1,8 @@
 //! One queue and its jobs. Pure: time is handed in, news are handed out.
 
+mod upkeep;
+mod verbs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -17,10 +20,10 @@ use crate::job::{
 const LOG_LIMIT: usize = 1_000;
 
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) name: Arc<str>,
-    pub(super) limits: QueueLimits,
-    pub(super) paused: bool,
+pub(in crate::job::memory) struct Line {
+    pub(in crate::job::memory) name: Arc<str>,
+    pub(in crate::job::memory) limits: QueueLimits,
+    pub(in crate::job::memory) paused: bool,
     slots: Slab<Entry>,
     ids: HashMap<JobId, usize>,
     ready: BTreeMap<Place, usize>,
@@ -38,9 +41,9 @@ pub(super) struct Line {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) job: Job,
-    pub(super) log: Vec<LogLine>,
+pub(in crate::job::memory) struct Entry {
+    pub(in crate::job::memory) job: Job,
+    pub(in crate::job::memory) log: Vec<LogLine>,
     place: Place,
     sequence: u64,
     /// When its lease runs out, or, once it has ended, when it goes.
@@ -56,7 +59,7 @@ struct Unique {
 }
 
 impl Line {
-    pub(super) fn new(name: Arc<str>) -> Self {
+    pub(in crate::job::memory) fn new(name: Arc<str>) -> Self {
         Self {
             name,
             limits: QueueLimits::default(),
@@ -77,7 +80,11 @@ impl Line {
         }
     }
 
-    pub(super) fn enqueue(&mut self, mut spec: JobSpec, news: &mut News) -> Enqueued {
+    pub(in crate::job::memory) fn enqueue(
+        &mut self,
+        mut spec: JobSpec,
+        news: &mut News,
+    ) -> Enqueued {
         let now = news.now;
         let size = spec.payload.len() as u64;
         if let Some(refusal) = self.refusal(&spec, size) {
@@ -132,7 +139,7 @@ impl Line {
     }
 
     /// Brings the queue up to date, and claims.
-    pub(super) fn claim(&mut self, claim: &Claim, news: &mut News) -> Vec<Claimed> {
+    pub(in crate::job::memory) fn claim(&mut self, claim: &Claim, news: &mut News) -> Vec<Claimed> {
         let now = news.now;
         self.tidy(usize::MAX, news);
         if self.paused || claim.max == 0 {
@@ -183,22 +190,7 @@ impl Line {
         claimed
     }
 
-    /// In how many milliseconds it is worth asking again.
-    pub(super) fn again_in(&self, now: EpochMillis) -> Option<u64> {
-        let due = self.delayed.first_key_value().map(|((due, _), _)| *due);
-        let stalls = self.leases.first().map(|(until, _)| until + 1);
-        let full = self
-            .limits
-            .concurrency
-            .is_some_and(|limit| self.count(JobState::Running) >= u64::from(limit));
-        let held = self.paused || full || self.ready.is_empty();
-        let rated = self.limits.rate.filter(|_| !held);
-        let rate = rated.map(|rate| now + self.rate.room(rate, now * 1000).1.div_ceil(1000));
-        let soonest = [due, stalls, rate].into_iter().flatten().min()?;
-        Some(soonest.saturating_sub(now))
-    }
-
-    pub(super) fn settle(
+    pub(in crate::job::memory) fn settle(
         &mut self,
         settlement: Settlement,
         news: &mut News,
@@ -222,7 +214,11 @@ impl Line {
         Ok(state)
     }
 
-    pub(super) fn renew(&mut self, lease: &Lease, until: EpochMillis) -> Option<bool> {
+    pub(in crate::job::memory) fn renew(
+        &mut self,
+        lease: &Lease,
+        until: EpochMillis,
+    ) -> Option<bool> {
         let slot = self.held(lease).ok()?;
         let entry = &mut self.slots[slot];
         self.leases.remove(&(entry.until, slot));
@@ -232,168 +228,16 @@ impl Line {
     }
 
     /// The entry of an attempt that is the present one.
-    pub(super) fn attempt(&mut self, lease: &Lease) -> Result<&mut Entry, JobError> {
+    pub(in crate::job::memory) fn attempt(
+        &mut self,
+        lease: &Lease,
+    ) -> Result<&mut Entry, JobError> {
         let slot = self.held(lease)?;
         Ok(&mut self.slots[slot])
     }
 
-    pub(super) fn entry(&self, id: &JobId) -> Option<&Entry> {
+    pub(in crate::job::memory) fn entry(&self, id: &JobId) -> Option<&Entry> {
         self.ids.get(id).map(|slot| &self.slots[*slot])
-    }
-
-    /// A job, unless its time here is over.
-    pub(super) fn job(&self, id: &JobId, now: EpochMillis) -> Option<Job> {
-        let entry = self.entry(id)?;
-        entry.is_kept(now).then(|| entry.job.clone())
-    }
-
-    /// All jobs, each with a number that says which came first.
-    pub(super) fn jobs(&self, now: EpochMillis) -> impl Iterator<Item = (u64, Job)> {
-        let entries = self.slots.iter().map(|(_, entry)| entry);
-        entries
-            .filter(move |entry| entry.is_kept(now))
-            .map(|entry| (entry.sequence, entry.job.clone()))
-    }
-
-    pub(super) fn cancel(&mut self, id: &JobId, news: &mut News) -> Option<JobState> {
-        let slot = *self.ids.get(id)?;
-        let now = news.now;
-        let status = &mut self.slots[slot].job.status;
-        match status.state {
-            JobState::Running => {
-                status.cancel_requested = true;
-                news.tell(&self.name, Some(id), What::CancelRequested);
-                Some(JobState::Running)
-            }
-            JobState::Waiting | JobState::Delayed => {
-                self.step_out(slot, news);
-                Some(self.change(slot, news, |status, _| rules::cancel(status, now)))
-            }
-            ended => Some(ended),
-        }
-    }
-
-    pub(super) fn delete(&mut self, id: &JobId, news: &mut News) -> bool {
-        let Some(slot) = self.ids.get(id).copied() else {
-            return false;
-        };
-        let state = self.slots[slot].job.status.state;
-        match state {
-            JobState::Running => self.stop_running(slot, news),
-            JobState::Waiting | JobState::Delayed => self.step_out(slot, news),
-            _ => {}
-        }
-        self.drop_entry(slot);
-        news.tell(&self.name, Some(id), What::Deleted);
-        if !state.is_finished() {
-            self.tell_if_drained(news);
-        }
-        true
-    }
-
-    pub(super) fn revive(&mut self, id: &JobId, news: &mut News) -> Option<Result<(), JobError>> {
-        let slot = *self.ids.get(id)?;
-        let now = news.now;
-        let entry = &mut self.slots[slot];
-        let state = entry.job.status.state;
-        if !state.is_finished() {
-            let verb = "retried";
-            let id = id.clone();
-            return Some(Err(JobError::IllegalMove { id, state, verb }));
-        }
-        let goes = (entry.until, slot);
-        self.failed.remove(&goes);
-        self.finished.remove(&goes);
-        self.bytes += entry.job.spec.payload.len() as u64;
-        if let Some(key) = &entry.job.spec.unique_key {
-            let (id, until) = (id.clone(), 0);
-            let unique = Unique {
-                id,
-                until,
-                live: true,
-            };
-            self.unique.insert(key.clone(), unique);
-        }
-        self.counts[state as usize] -= 1;
-        self.counts[JobState::Waiting as usize] += 1;
-        rules::revive(&mut self.slots[slot].job.status, now);
-        self.line_up(slot, news);
-        Some(Ok(()))
-    }
-
-    /// Takes new limits; groups may have more room now.
-    pub(super) fn limit(&mut self, limits: QueueLimits, news: &mut News) {
-        if limits.group_concurrency != self.limits.group_concurrency {
-            self.ready.extend(self.turns.unpark_all());
-        }
-        self.limits = limits;
-        news.ring();
-    }
-
-    /// Promotes, takes back and drops at most so many jobs of each sort.
-    pub(super) fn tidy(&mut self, most: usize, news: &mut News) -> usize {
-        let mut moved = self.promote_due(most, news);
-        let now = news.now;
-        while moved < most
-            && let Some((until, slot)) = self.leases.first().copied()
-            && until < now
-        {
-            moved += 1;
-            self.stop_running(slot, news);
-            news.tell(&self.name, Some(&self.slots[slot].job.id), What::Stalled);
-            self.change(slot, news, |status, spec| rules::stall(status, spec, now));
-        }
-        let keep = (self.limits.keep_failed, self.limits.keep_finished);
-        while let Some((until, slot)) = self.failed.first().copied()
-            && (until <= now || self.failed.len() > keep.0 as usize)
-        {
-            moved += 1;
-            self.drop_entry(slot);
-        }
-        while let Some((until, slot)) = self.finished.first().copied()
-            && (until <= now || self.finished.len() > keep.1 as usize)
-        {
-            moved += 1;
-            self.drop_entry(slot);
-        }
-        moved
-    }
-
-    pub(super) fn purge(&mut self, states: &[JobState], before: EpochMillis) -> usize {
-        let old = |entry: &Entry| {
-            let status = &entry.job.status;
-            states.contains(&status.state) && status.finished_at.is_some_and(|at| at <= before)
-        };
-        let slots: Vec<usize> = self
-            .slots
-            .iter()
-            .filter(|(_, entry)| old(entry))
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in &slots {
-            self.drop_entry(*slot);
-        }
-        slots.len()
-    }
-
-    pub(super) fn counts(&self, now: EpochMillis) -> QueueCounts {
-        let oldest = self
-            .ready
-            .values()
-            .next()
-            .map(|slot| self.slots[*slot].job.status.run_at);
-        QueueCounts {
-            queue: self.name.to_string(),
-            waiting: self.count(JobState::Waiting),
-            delayed: self.count(JobState::Delayed),
-            running: self.count(JobState::Running),
-            completed: self.count(JobState::Completed),
-            failed: self.count(JobState::Failed),
-            cancelled: self.count(JobState::Cancelled),
-            bytes: self.bytes,
-            oldest_ms: oldest.map(|at| now.saturating_sub(at)),
-            paused: self.paused,
-        }
     }
 
     fn refusal(&self, spec: &JobSpec, size: u64) -> Option<JobError> {
@@ -518,22 +362,6 @@ impl Line {
         news.ring();
     }
 
-    fn promote_due(&mut self, most: usize, news: &mut News) -> usize {
-        let mut moved = 0;
-        while moved < most
-            && let Some((&(due, sequence), &slot)) = self.delayed.first_key_value()
-            && due <= news.now
-        {
-            moved += 1;
-            self.delayed.remove(&(due, sequence));
-            self.counts[JobState::Delayed as usize] -= 1;
-            self.counts[JobState::Waiting as usize] += 1;
-            self.slots[slot].job.status.state = JobState::Waiting;
-            self.line_up(slot, news);
-        }
-        moved
-    }
-
     fn stop_running(&mut self, slot: usize, news: &mut News) {
         let entry = &self.slots[slot];
         self.leases.remove(&(entry.until, slot));
@@ -576,7 +404,7 @@ impl Line {
 }
 
 impl Entry {
-    pub(super) fn append_log(&mut self, line: LogLine) {
+    pub(in crate::job::memory) fn append_log(&mut self, line: LogLine) {
         if self.log.len() == LOG_LIMIT {
             self.log.remove(0);
         }

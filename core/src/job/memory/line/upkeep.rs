@@ -1,0 +1,65 @@
+//! What time does to a line: promotes, takes back, drops.
+
+use super::*;
+
+impl Line {
+    /// In how many milliseconds it is worth asking again.
+    pub(in crate::job::memory) fn again_in(&self, now: EpochMillis) -> Option<u64> {
+        let due = self.delayed.first_key_value().map(|((due, _), _)| *due);
+        let stalls = self.leases.first().map(|(until, _)| until + 1);
+        let full = self
+            .limits
+            .concurrency
+            .is_some_and(|limit| self.count(JobState::Running) >= u64::from(limit));
+        let held = self.paused || full || self.ready.is_empty();
+        let rated = self.limits.rate.filter(|_| !held);
+        let rate = rated.map(|rate| now + self.rate.room(rate, now * 1000).1.div_ceil(1000));
+        let soonest = [due, stalls, rate].into_iter().flatten().min()?;
+        Some(soonest.saturating_sub(now))
+    }
+
+    /// Promotes, takes back and drops at most so many jobs of each sort.
+    pub(in crate::job::memory) fn tidy(&mut self, most: usize, news: &mut News) -> usize {
+        let mut moved = self.promote_due(most, news);
+        let now = news.now;
+        while moved < most
+            && let Some((until, slot)) = self.leases.first().copied()
+            && until < now
+        {
+            moved += 1;
+            self.stop_running(slot, news);
+            news.tell(&self.name, Some(&self.slots[slot].job.id), What::Stalled);
+            self.change(slot, news, |status, spec| rules::stall(status, spec, now));
+        }
+        let keep = (self.limits.keep_failed, self.limits.keep_finished);
+        while let Some((until, slot)) = self.failed.first().copied()
+            && (until <= now || self.failed.len() > keep.0 as usize)
+        {
+            moved += 1;
+            self.drop_entry(slot);
+        }
+        while let Some((until, slot)) = self.finished.first().copied()
+            && (until <= now || self.finished.len() > keep.1 as usize)
+        {
+            moved += 1;
+            self.drop_entry(slot);
+        }
+        moved
+    }
+
+    pub(in crate::job::memory) fn promote_due(&mut self, most: usize, news: &mut News) -> usize {
+        let mut moved = 0;
+        while moved < most
+            && let Some((&(due, sequence), &slot)) = self.delayed.first_key_value()
+            && due <= news.now
+        {
+            moved += 1;
+            self.delayed.remove(&(due, sequence));
+            self.counts[JobState::Delayed as usize] -= 1;
+            self.counts[JobState::Waiting as usize] += 1;
+            self.slots[slot].job.status.state = JobState::Waiting;
+            self.line_up(slot, news);
+        }
+        moved
+    }
+}

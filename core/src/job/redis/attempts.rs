@@ -1,0 +1,145 @@
+//! Jobs on their way: taken in, claimed, renewed, ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::decode::{Parts, Taken, garbled};
+use super::scripts::{Args, EXCHANGE, RENEW, REPORT};
+use super::{RedisJobs, STEP, decode, encode, exchange_args, gather};
+use crate::clock::millis;
+use crate::job::{Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report};
+
+impl RedisJobs {
+    pub(super) async fn take_in(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
+        let mut answers: Vec<Option<Enqueued>> = Vec::with_capacity(jobs.len());
+        let mut queues: Vec<(Arc<str>, Vec<usize>, Vec<encode::Packed>)> = Vec::new();
+        for (n, job) in jobs.into_iter().enumerate() {
+            if let Err(refusal) = job.check() {
+                answers.push(Some(Enqueued::Refused(refusal)));
+                continue;
+            }
+            answers.push(None);
+            let queue = Arc::clone(&job.queue);
+            let at = queues
+                .iter()
+                .position(|(name, _, _)| *name == queue)
+                .unwrap_or_else(|| {
+                    queues.push((queue, Vec::new(), Vec::new()));
+                    queues.len() - 1
+                });
+            queues[at].1.push(n);
+            queues[at].2.push(encode::pack(job)?);
+        }
+        for (queue, numbers, packed) in queues {
+            self.enter(&queue).await?;
+            let handed = gather::hand_over(&self.shared, &queue, packed);
+            for (n, answer) in numbers.into_iter().zip(handed) {
+                answers[n] = Some(answer.await.unwrap_or(Err(JobError::Closed))?);
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    pub(super) async fn settle_and_claim(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
+        self.enter(&exchange.queue).await?;
+        let leases: Vec<Lease> = exchange
+            .settle
+            .iter()
+            .map(|one| one.lease.clone())
+            .collect();
+        let (args, queue) = exchange_args(exchange)?;
+        let mut parts = Parts::of(self.run(&EXCHANGE, &queue, &args).await?)?;
+        let mut states = Parts::of(parts.next()?)?;
+        let mut settled = Vec::with_capacity(leases.len());
+        for lease in leases {
+            let state = decode::state(states.number()?);
+            let stale = || JobError::StaleAttempt {
+                id: lease.id.clone(),
+                epoch: lease.epoch,
+            };
+            settled.push(state.ok_or_else(stale));
+        }
+        let (mut claimed, mut bad) = (Vec::new(), Vec::new());
+        let mut taken = Parts::of(parts.next()?)?;
+        while !taken.is_empty() {
+            match decode::claimed(&queue, &mut taken)? {
+                Taken::Job(job) => claimed.push(job),
+                Taken::Bad(lease) => bad.push(lease),
+            }
+        }
+        self.give_up(bad).await?;
+        let again = u64::try_from(parts.signed()?).ok();
+        Ok(Exchanged {
+            settled,
+            claimed,
+            again_in: again.map(Duration::from_millis),
+        })
+    }
+
+    pub(super) async fn renew_leases(
+        &self,
+        leases: &[Lease],
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, JobError> {
+        let mut renewals = vec![Renewal::Lost; leases.len()];
+        let mut queues: Vec<(&Arc<str>, Vec<usize>)> = Vec::new();
+        for (n, held) in leases.iter().enumerate() {
+            match queues.iter_mut().find(|(queue, _)| **queue == held.queue) {
+                Some((_, numbers)) => numbers.push(n),
+                None => queues.push((&held.queue, vec![n])),
+            }
+        }
+        for (queue, numbers) in queues {
+            for some in numbers.chunks(STEP) {
+                let mut args = Args::default().with(millis(lease));
+                for n in some {
+                    args.push(leases[*n].id.as_str());
+                    args.push(leases[*n].epoch);
+                }
+                let mut parts = Parts::of(self.run(&RENEW, queue, &args).await?)?;
+                for n in some {
+                    renewals[*n] = match parts.number()? {
+                        1 => Renewal::Kept,
+                        2 => Renewal::CancelRequested,
+                        _ => Renewal::Lost,
+                    };
+                }
+            }
+        }
+        Ok(renewals)
+    }
+
+    pub(super) async fn record_news(
+        &self,
+        reports: Vec<Report>,
+    ) -> Result<Vec<Result<(), JobError>>, JobError> {
+        let mut answers = Vec::with_capacity(reports.len());
+        for report in reports {
+            let Lease { queue, id, epoch } = report.lease;
+            let progress = report
+                .progress
+                .map(|progress| serde_json::to_string(&progress));
+            let progress = progress
+                .transpose()
+                .map_err(|_| garbled())?
+                .unwrap_or_default();
+            let args = Args::default()
+                .with(id.as_str())
+                .with(epoch)
+                .with(progress.as_str());
+            let args = report
+                .log
+                .iter()
+                .fold(args, |args, line| args.with(line.as_str()));
+            let taken = self.run(&REPORT, &queue, &args).await? == Value::Int(1);
+            answers.push(if taken {
+                Ok(())
+            } else {
+                Err(JobError::StaleAttempt { id, epoch })
+            });
+        }
+        Ok(answers)
+    }
+}

@@ -1,0 +1,165 @@
+//! Looking at jobs.
+
+use std::fmt;
+
+use redis::Value;
+
+use super::decode::Parts;
+use super::scripts::{Args, COUNTS, LOG};
+use super::{RedisJobs, STEP, text};
+use crate::job::{Job, JobError, JobFilter, JobId, JobPage, JobState, LogLine, QueueCounts};
+
+/// Jobs that a list looks at in one call at most.
+const LOOKED_AT: usize = 10_000;
+
+impl RedisJobs {
+    pub(super) async fn look_up(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>, JobError> {
+        let mut jobs = vec![None; ids.len()];
+        for queue in self.queues().await? {
+            let open: Vec<usize> = (0..ids.len()).filter(|n| jobs[*n].is_none()).collect();
+            for some in open.chunks(STEP) {
+                let args = some.iter().fold(Args::default().with("ids"), |args, n| {
+                    args.with(ids[*n].as_str())
+                });
+                for (n, job) in some.iter().zip(self.read(&queue, &args).await?) {
+                    jobs[*n] = job;
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    pub(super) async fn read_log(&self, id: &JobId) -> Result<Vec<LogLine>, JobError> {
+        for queue in self.queues().await? {
+            let args = Args::default().with(id.as_str());
+            if let Value::Array(lines) = self.run(&LOG, &queue, &args).await? {
+                let line = |value| {
+                    let text = text(value)?;
+                    let (at, text) = text.split_once('|')?;
+                    Some(LogLine {
+                        at: at.parse().ok()?,
+                        text: text.to_owned(),
+                    })
+                };
+                return Ok(lines.into_iter().filter_map(line).collect());
+            }
+        }
+        Err(JobError::UnknownJob { id: id.clone() })
+    }
+
+    pub(super) async fn list_jobs(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
+        let mark = filter.after.as_deref().map(Mark::parse).transpose()?;
+        let page = filter.page();
+        let mut shown = JobPage::default();
+        let mut looked_at = 0;
+        let mut begin = mark;
+        for queue in self.queues().await? {
+            if filter
+                .queue
+                .as_deref()
+                .is_some_and(|asked| asked != &*queue)
+                || begin.as_ref().is_some_and(|mark| *queue < *mark.queue)
+            {
+                continue;
+            }
+            let sets = SETS.iter().enumerate();
+            for (set, (name, state)) in sets {
+                if filter.state.is_some_and(|asked| asked != *state) {
+                    continue;
+                }
+                let here = begin.as_ref().filter(|mark| *mark.queue == *queue);
+                if here.is_some_and(|mark| set < mark.set) {
+                    continue;
+                }
+                let mut at = here
+                    .filter(|mark| mark.set == set)
+                    .map_or(0, |mark| mark.at);
+                loop {
+                    let args = Args::default()
+                        .with(*name)
+                        .with(at as u64)
+                        .with(STEP as u64);
+                    let jobs = self.read(&queue, &args).await?;
+                    let count = jobs.len();
+                    for job in jobs {
+                        if shown.jobs.len() == page || looked_at == LOOKED_AT {
+                            shown.next = Some(
+                                Mark {
+                                    queue: queue.to_string(),
+                                    set,
+                                    at,
+                                }
+                                .to_string(),
+                            );
+                            return Ok(shown);
+                        }
+                        at += 1;
+                        looked_at += 1;
+                        shown.jobs.extend(job.filter(|job| filter.fits(job)));
+                    }
+                    if count < STEP {
+                        break;
+                    }
+                }
+            }
+            begin = begin.filter(|mark| *mark.queue > *queue);
+        }
+        Ok(shown)
+    }
+
+    pub(super) async fn count(&self) -> Result<Vec<QueueCounts>, JobError> {
+        let mut all = Vec::new();
+        for queue in self.queues().await? {
+            let mut parts = Parts::of(self.run(&COUNTS, &queue, &Args::default()).await?)?;
+            all.push(QueueCounts {
+                queue: queue.to_string(),
+                waiting: parts.number()?,
+                delayed: parts.number()?,
+                running: parts.number()?,
+                completed: parts.number()?,
+                failed: parts.number()?,
+                cancelled: parts.number()?,
+                bytes: parts.number()?,
+                oldest_ms: u64::try_from(parts.signed()?).ok(),
+                paused: parts.number()? == 1,
+            });
+        }
+        Ok(all)
+    }
+}
+
+/// Where the jobs of each state are, in the order of a list.
+const SETS: [(&str, JobState); 7] = [
+    ("ready", JobState::Waiting),
+    ("parked", JobState::Waiting),
+    ("delayed", JobState::Delayed),
+    ("lease", JobState::Running),
+    ("completed", JobState::Completed),
+    ("failed", JobState::Failed),
+    ("cancelled", JobState::Cancelled),
+];
+
+/// Where a page begins.
+struct Mark {
+    queue: String,
+    set: usize,
+    at: usize,
+}
+
+impl Mark {
+    fn parse(text: &str) -> Result<Self, JobError> {
+        let parsed = || {
+            let mut parts = text.splitn(3, '|');
+            let (set, at) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            let queue = parts.next()?.to_owned();
+            Some(Self { queue, set, at })
+        };
+        parsed().ok_or_else(|| JobError::invalid("after", "it is not the `next` of a page"))
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}|{}|{}", self.set, self.at, self.queue)
+    }
+}
