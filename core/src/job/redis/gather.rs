@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -13,6 +15,8 @@ use super::encode::Packed;
 use super::scripts::{Args, ENQUEUE};
 use crate::job::{Enqueued, JobError, JobId};
 
+/// Trips under way at once, in the order of their jobs.
+const TRIPS: usize = 2;
 /// What one round trip carries at most.
 const JOBS: usize = 500;
 const BYTES: usize = 4 << 20;
@@ -61,20 +65,39 @@ pub(super) fn hand_over(
 }
 
 async fn send_all(shared: &Arc<Shared>, queue: &Arc<str>) {
+    let mut under_way = FuturesOrdered::new();
     loop {
-        let batch = {
-            let mut queues = shared.gatherer.queues.lock();
-            let Some(gathering) = queues.get_mut(queue) else {
-                return;
+        // A second trip only with a full batch: fewer jobs rather gather.
+        while under_way.len() < TRIPS {
+            let least = if under_way.is_empty() { 1 } else { JOBS };
+            let Some(batch) = shared.gatherer.next_batch(queue, least) else {
+                break;
             };
-            let batch = gathering.next_batch();
-            if batch.is_empty() {
-                queues.remove(queue);
-                return;
-            }
-            batch
-        };
-        send(shared, queue, batch).await;
+            under_way.push_back(send(shared, queue, batch));
+        }
+        if under_way.next().await.is_none() && shared.gatherer.is_done(queue) {
+            return;
+        }
+    }
+}
+
+impl Gatherer {
+    fn next_batch(&self, queue: &Arc<str>, least: usize) -> Option<Vec<Waiting>> {
+        let mut queues = self.queues.lock();
+        let gathering = queues.get_mut(queue)?;
+        (gathering.waiting.len() >= least).then(|| gathering.next_batch())
+    }
+
+    /// Whether nothing waits; then the next job begins anew.
+    fn is_done(&self, queue: &Arc<str>) -> bool {
+        let mut queues = self.queues.lock();
+        let done = queues
+            .get(queue)
+            .is_none_or(|gathering| gathering.waiting.is_empty());
+        if done {
+            queues.remove(queue);
+        }
+        done
     }
 }
 
