@@ -42,7 +42,7 @@ test: ## Lint, test everything, and look for secrets in the output
 lint: lint-text lint-rust lint-dependencies lint-python lint-node ## Check formats, types, licences and texts
 
 # ARGS='--json' or ARGS='--update-readme', for instance.
-bench: setup $(BENCH_STAMP) ## Measure, side by side with peers, and print the table
+bench: setup servers $(BENCH_STAMP) ## Measure, side by side with peers, and print the table
 	cargo build --locked --workspace --lib --bins --release
 	tools/link-bindings.sh release
 	@$(PYTHON) benches/report.py $(ARGS)

@@ -10,9 +10,12 @@ import json
 import os
 import platform
 import re
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -78,6 +81,16 @@ LIMITS: list[tuple[str, str, float]] = [
     ("100 MB streamed, Node, MB grown", "node stream", 16),
 ]
 
+# Of jobs with 200 bytes: what it is, its figure, and how many a second there shall be.
+JOB_ROUNDS = 3
+JOBS: list[tuple[str, str, float]] = [
+    ("memory, drained by a worker of 100 slots", "jobs memory drain", 1_000_000),
+    ("SQLite, written through, the same", "jobs sqlite drain", 40_000),
+    ("Redis, the same", "jobs redis drain", 100_000),
+    ("Redis, added 1,000 at a time", "jobs redis bulk add", 200_000),
+    ("Redis, added one by one by 64 tasks", "jobs redis add one by one", 100_000),
+]
+
 
 @dataclass
 class Figures:
@@ -106,6 +119,7 @@ class Verdict:
     met: bool
     ours: str = ""
     peer: str = ""
+    rate: bool = False
 
 
 @contextmanager
@@ -118,6 +132,29 @@ def endpoint() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@contextmanager
+def places() -> Iterator[dict[str, str]]:
+    """Where jobs are kept, each empty; Redis is one of our own."""
+    own = ROOT / "tools/servers/redis-server"
+    server = str(own) if own.exists() else shutil.which("redis-server")
+    if server is None:
+        sys.exit("there is no redis-server: `make servers` installs one")
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        command = [server, "--port", str(port), "--save", "", "--dir", folder]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            yield {
+                "memory": "memory:",
+                "sqlite": f"sqlite:{folder}/jobs.db",
+                "redis": f"redis://127.0.0.1:{port}",
+            }
+        finally:
+            process.kill()
+            process.wait(10)
 
 
 def run(what: str, command: list[str]) -> dict[str, float]:
@@ -151,6 +188,12 @@ def measure() -> Figures:
                     what = f"{language} {name}, round {number + 1} of {rounds}"
                     for row, value in run(what, [*contenders[name], url, name]).items():
                         figures.rounds.setdefault(row, []).append(value)
+    for number in range(JOB_ROUNDS):
+        with places() as urls:
+            for name, url in urls.items():
+                what = f"jobs in {name}, round {number + 1} of {JOB_ROUNDS}"
+                for row, value in run(what, [str(RELEASE / "jobs"), url]).items():
+                    figures.rounds.setdefault(row, []).append(value)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     return figures
@@ -165,6 +208,9 @@ def judge(figures: Figures) -> list[Verdict]:
     for title, name, wanted in LIMITS:
         value = figures.values[name]
         verdicts.append(Verdict(title, value, wanted, value <= wanted, name))
+    for title, name, wanted in JOBS:
+        value = figures.rate(name)
+        verdicts.append(Verdict(title, value, wanted, value >= wanted, name, rate=True))
     return verdicts
 
 
@@ -202,17 +248,20 @@ def table(figures: Figures, verdicts: list[Verdict]) -> str:
         "| ours | calls/s | beside | calls/s | ratio | wanted | |",
         "|---|---:|---|---:|---:|---:|---|",
     ]
+    jobs = ["", "| jobs | a second | wanted | |", "|---|---:|---:|---|"]
     costs = ["", "| cost | measured | wanted | |", "|---|---:|---:|---|"]
     for it in verdicts:
         met = "met" if it.met else "**not met**"
-        if it.peer:
+        if it.rate:
+            jobs.append(f"| {it.title} | {it.value:,.0f} | ≥ {it.wanted:,.0f} | {met} |")
+        elif it.peer:
             lines.append(
                 f"| {it.title} | {figures.rate(it.ours):,.0f} | {it.peer.split(' ', 1)[1]} "
                 f"| {figures.rate(it.peer):,.0f} | {it.value:.2f} | ≥ {it.wanted:g} | {met} |"
             )
         else:
             costs.append(f"| {it.title} | {it.value:.1f} | ≤ {it.wanted:g} | {met} |")
-    return "\n".join(lines + costs)
+    return "\n".join(lines + costs + jobs)
 
 
 def main() -> None:

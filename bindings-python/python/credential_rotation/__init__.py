@@ -1,6 +1,7 @@
 """Call LLMs through a rotating pool of credentials."""
 
 import atexit
+from typing import TYPE_CHECKING, Any
 
 from credential_rotation._native import Outcome, error_codes, leave, version
 from credential_rotation.credential import Credential
@@ -42,7 +43,6 @@ from credential_rotation.errors import (
     UnknownQueueError,
     WaitTimeoutError,
 )
-from credential_rotation.jobs import Enqueued, Job, JobEvents, JobManager, JobPage
 from credential_rotation.outcome import Attempt, Fault, Usage
 from credential_rotation.pool import CredentialPool
 from credential_rotation.provider import Provider
@@ -60,8 +60,11 @@ from credential_rotation.qwen import (
     create_initial_state,
 )
 from credential_rotation.stream import AnswerStream, AsyncAnswerStream
-from credential_rotation.worker import Handlers, JobContext, Snooze, Unrecoverable, Worker
 from credential_rotation.wrapper import Wrapper
+
+if TYPE_CHECKING:
+    from credential_rotation.jobs import Enqueued, Job, JobEvents, JobManager, JobPage
+    from credential_rotation.worker import Handlers, JobContext, Snooze, Unrecoverable, Worker
 
 __all__ = [
     "QUOTA_PATTERNS",
@@ -141,3 +144,26 @@ __version__: str = version()
 # While the interpreter is whole: a thread that spoke to it later could crash it.
 atexit.register(leave)
 del atexit, leave
+
+# Imported by those who use jobs: a worker needs much that calls do not.
+_LATER = {
+    "Enqueued": "jobs",
+    "Job": "jobs",
+    "JobEvents": "jobs",
+    "JobManager": "jobs",
+    "JobPage": "jobs",
+    "Handlers": "worker",
+    "JobContext": "worker",
+    "Snooze": "worker",
+    "Unrecoverable": "worker",
+    "Worker": "worker",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if (module := _LATER.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+    return value
