@@ -19,6 +19,7 @@ pub mod error;
 pub mod job;
 pub mod provider;
 pub mod qwen;
+mod sqlite;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wrapper;

@@ -6,7 +6,6 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::{
@@ -18,8 +17,6 @@ use crate::clock::EpochMillis;
 use crate::credential::Limits;
 use crate::credential::pool::{MINUTE, Mark, MarkKind, Scope};
 use crate::error::Error;
-
-const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS version (id INTEGER PRIMARY KEY CHECK (id = 1), value INTEGER NOT NULL);
@@ -287,9 +284,9 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
             Some(problem.to_string()),
         )
     })?;
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_WAIT)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    let mut connection = Connection::open(path)?;
+    crate::sqlite::be_patient(&mut connection)?;
+    crate::sqlite::write_ahead(&connection)?;
     connection.pragma_update(None, "synchronous", "normal")?;
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if check != "ok" {

@@ -6,21 +6,18 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::Durability;
 use super::trouble::{self, number};
 use crate::job::JobError;
+use crate::sqlite;
 
 /// What this code reads and writes, as `PRAGMA user_version`.
 const VERSION: i64 = 1;
 /// Statements that are kept ready.
 const STATEMENTS: usize = 128;
-/// A try for the file's lock, and how many there are: five seconds together.
-const BUSY_STEP: Duration = Duration::from_millis(1);
-const BUSY_STEPS: i32 = 5_000;
 
 // The states are numbered as in `JobState::ALL`. A job's place in the line is its rank
 // (the priority, negated), its tag and its number; one that is parked is not in the line.
@@ -149,7 +146,7 @@ pub(super) fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>
 
 fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     let connection = configured(path)?;
-    write_ahead(&connection)?;
+    sqlite::write_ahead(&connection)?;
     let synchronous = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",
@@ -161,29 +158,9 @@ fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> 
     Ok(connection)
 }
 
-/// SQLite does not ask the busy handler where two switch a new file at once.
-fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    let mut tries = 0;
-    loop {
-        let switched = connection.pragma_update(None, "journal_mode", "wal");
-        let busy = |e: &rusqlite::Error| e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
-        match switched {
-            Err(error) if busy(&error) && tries < BUSY_STEPS => {
-                tries += 1;
-                std::thread::sleep(BUSY_STEP);
-            }
-            switched => return switched,
-        }
-    }
-}
-
 fn configured(path: &Path) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open(path)?;
-    // SQLite's own wait sleeps ever longer: beside a busy process it would rarely get its turn.
-    connection.busy_handler(Some(|tries| {
-        std::thread::sleep(BUSY_STEP);
-        tries < BUSY_STEPS
-    }))?;
+    sqlite::be_patient(&mut connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
