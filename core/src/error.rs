@@ -12,6 +12,7 @@ use crate::clock::EpochMillis;
 use crate::credential::CredentialStatus;
 use crate::job::JobError;
 use crate::provider::Fault;
+use crate::session::SessionError;
 
 /// Anything that can go wrong. Cheap enough to clone: coalesced calls share one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -188,6 +189,9 @@ pub enum Error {
     /// A refusal or a trouble of where jobs are kept.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// A refusal or a trouble of where sessions are kept.
+    #[error(transparent)]
+    Session(#[from] SessionError),
 }
 
 impl Error {
@@ -219,6 +223,7 @@ impl Error {
             Self::LockTimeout { .. } => "lock_timeout",
             Self::Closed => "closed",
             Self::Job(error) => error.code(),
+            Self::Session(error) => error.code(),
         }
     }
 

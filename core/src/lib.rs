@@ -19,6 +19,7 @@ pub mod error;
 pub mod job;
 pub mod provider;
 pub mod qwen;
+pub mod session;
 mod sqlite;
 #[cfg(feature = "testing")]
 pub mod testing;

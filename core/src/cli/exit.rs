@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::job::JobError;
+use crate::session::SessionError;
 
 /// All went well.
 pub const OK: u8 = 0;
@@ -47,6 +48,8 @@ pub fn code_of(error: &Error) -> u8 {
             | JobError::UnknownQueue { .. }
             | JobError::IllegalMove { .. },
         ) => BAD_INPUT,
+        Error::Session(SessionError::Job(error)) => code_of(&Error::Job(error.clone())),
+        Error::Session(_) => BAD_INPUT,
         Error::Job(_)
         | Error::PoolSaturated { .. }
         | Error::DeadlineExceeded { .. }

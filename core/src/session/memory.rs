@@ -1,0 +1,292 @@
+//! Sessions in this process, gone with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::manager::check_file;
+use super::query::unknown;
+use super::rules::Head;
+use super::{
+    Entry, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
+    SessionPage, Transcript, Write, Written,
+};
+use crate::clock::{Clock, SystemClock, millis};
+
+/// The bytes of messages and files that are held by default: 1 GiB.
+pub const BYTES: u64 = 1 << 30;
+
+/// Sessions in memory. Clones share them.
+#[derive(Debug, Clone)]
+pub struct MemorySessions {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    clock: Arc<dyn Clock>,
+    limit: u64,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    owners: BTreeMap<Box<str>, BTreeMap<Box<str>, Kept>>,
+    bytes: u64,
+}
+
+/// Messages are kept as JSON: many sessions lie idle, and that is their smallest form.
+#[derive(Debug)]
+struct Kept {
+    head: Box<Head>,
+    entries: Vec<Box<str>>,
+    files: BTreeMap<Box<str>, Bytes>,
+}
+
+impl MemorySessions {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Arc::new(SystemClock), BYTES)
+    }
+
+    /// With a clock and a limit of bytes of the caller's.
+    #[must_use]
+    pub fn with(clock: Arc<dyn Clock>, limit: u64) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                limit,
+                held: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Refuses what would be over the limit, before anything is changed.
+    fn room(&self, held: &Held, more: u64) -> Result<(), SessionError> {
+        let size = held.bytes.saturating_add(more);
+        if size <= self.shared.limit {
+            return Ok(());
+        }
+        Err(SessionError::TooLarge {
+            what: "memory of all sessions",
+            size,
+            limit: self.shared.limit,
+            remedy: "delete or clean up sessions, or keep them in SQLite or Redis",
+        })
+    }
+}
+
+impl Default for MemorySessions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl SessionManager for MemorySessions {
+    fn backend(&self) -> String {
+        "memory:".to_owned()
+    }
+
+    async fn create(&self, new: NewSession) -> Result<Session, SessionError> {
+        let (head, added) = Head::create(new, self.shared.clock.now())?;
+        let session = head.session.clone();
+        let mut held = self.shared.held.lock();
+        self.room(&held, session.bytes)?;
+        let owner = held.owners.entry(session.key.owner().into()).or_default();
+        if owner.contains_key(session.key.id()) {
+            return Err(SessionError::SessionTaken {
+                id: session.key.id().to_owned(),
+            });
+        }
+        let kept = Kept {
+            head: Box::new(head),
+            entries: added.into_iter().map(|added| added.body).collect(),
+            files: BTreeMap::new(),
+        };
+        owner.insert(session.key.id().into(), kept);
+        held.bytes += session.bytes;
+        Ok(session)
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<Session, SessionError> {
+        let held = self.shared.held.lock();
+        Ok(held.find(key)?.head.session.clone())
+    }
+
+    async fn write(&self, key: &SessionKey, write: Write) -> Result<Written, SessionError> {
+        let now = self.shared.clock.now();
+        let mut held = self.shared.held.lock();
+        let kept = held.find(key)?;
+        // A refused write leaves the head as it was.
+        let mut head = kept.head.clone();
+        let last = kept.entries.last().and_then(|body| read(body));
+        let effect = head.apply(write, last.as_ref(), now)?;
+        let more: usize = effect.add.iter().map(|added| added.body.len()).sum();
+        self.room(&held, more as u64)?;
+        let kept = held.find_mut(key)?;
+        let mut removed = 0;
+        if let Some(keep) = effect.keep {
+            let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+            let gone = kept.entries.drain(keep.min(kept.entries.len())..);
+            removed = gone.map(|body| body.len() as u64).sum();
+            head.left(removed);
+        }
+        let session = head.session.clone();
+        kept.entries
+            .extend(effect.add.into_iter().map(|added| added.body));
+        kept.head = head;
+        held.bytes = (held.bytes + more as u64).saturating_sub(removed);
+        Ok(Written {
+            session,
+            repeated: effect.repeated,
+        })
+    }
+
+    async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError> {
+        let (session, bodies) = {
+            let held = self.shared.held.lock();
+            let kept = held.find(key)?;
+            let places = range.places(&kept.head.session);
+            let at = |place: u64| kept.entries.get(usize::try_from(place).ok()?).cloned();
+            let wanted = places.single.into_iter().chain(places.from..places.to);
+            let bodies: Vec<_> = wanted.filter_map(at).collect();
+            (kept.head.session.clone(), bodies)
+        };
+        let entries = bodies.iter().filter_map(|body| read(body)).collect();
+        Ok(Transcript::new(session, entries, range))
+    }
+
+    async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
+        let mark = filter.mark()?;
+        let room = filter.room() + 1;
+        let held = self.shared.held.lock();
+        let mut found: Vec<Session> = Vec::new();
+        for (owner, sessions) in &held.owners {
+            let asked = filter.owner.as_ref().is_none_or(|asked| **asked == **owner);
+            let behind = mark.as_ref().is_none_or(|mark| owner >= &mark.owner);
+            if !asked || !behind || found.len() >= room {
+                continue;
+            }
+            let mark = mark.as_ref().filter(|mark| mark.owner == *owner);
+            let mut order: Vec<&Session> = sessions
+                .values()
+                .map(|kept| &kept.head.session)
+                .filter(|session| filter.wants(session))
+                .filter(|session| {
+                    mark.is_none_or(|mark| mark.precedes(session.active_at, session.key.id()))
+                })
+                .collect();
+            order.sort_unstable_by_key(|session| {
+                std::cmp::Reverse((session.active_at, session.key.id()))
+            });
+            let left = room - found.len();
+            found.extend(order.into_iter().take(left).cloned());
+        }
+        drop(held);
+        Ok(filter.page(found))
+    }
+
+    async fn count(&self, owner: Option<&str>) -> Result<u64, SessionError> {
+        let held = self.shared.held.lock();
+        let count: usize = match owner {
+            Some(owner) => held.owners.get(owner).map_or(0, BTreeMap::len),
+            None => held.owners.values().map(BTreeMap::len).sum(),
+        };
+        Ok(count as u64)
+    }
+
+    async fn delete(&self, key: &SessionKey) -> Result<(), SessionError> {
+        self.shared.held.lock().remove(key)
+    }
+
+    async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError> {
+        let now = self.shared.clock.now();
+        let since = now.saturating_sub(millis(idle));
+        let mut held = self.shared.held.lock();
+        let idle: Vec<SessionKey> = held
+            .owners
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter(|kept| kept.head.is_idle(since, now))
+            .map(|kept| kept.head.session.key.clone())
+            .collect();
+        for key in &idle {
+            held.remove(key)?;
+        }
+        Ok(idle.len())
+    }
+
+    async fn put_file(
+        &self,
+        key: &SessionKey,
+        name: &str,
+        body: Bytes,
+    ) -> Result<(), SessionError> {
+        let mut held = self.shared.held.lock();
+        let files = &held.find(key)?.files;
+        let others = files.keys().filter(|has| ***has != *name).count();
+        check_file(name, &body, others as u64)?;
+        let before = files.get(name).map_or(0, Bytes::len) as u64;
+        let size = body.len() as u64;
+        self.room(&held, size.saturating_sub(before))?;
+        held.find_mut(key)?.files.insert(name.into(), body);
+        held.bytes = (held.bytes + size).saturating_sub(before);
+        Ok(())
+    }
+
+    async fn file(&self, key: &SessionKey, name: &str) -> Result<Bytes, SessionError> {
+        let held = self.shared.held.lock();
+        let kept = held.find(key).ok();
+        let body = kept.and_then(|kept| kept.files.get(name).cloned());
+        body.ok_or_else(|| super::query::unknown_file(key, name))
+    }
+
+    async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
+        let mut held = self.shared.held.lock();
+        let dropped = held.find_mut(key)?.files.remove(name);
+        if let Some(body) = &dropped {
+            held.bytes = held.bytes.saturating_sub(body.len() as u64);
+        }
+        Ok(dropped.is_some())
+    }
+}
+
+impl Held {
+    fn find(&self, key: &SessionKey) -> Result<&Kept, SessionError> {
+        let owner = self.owners.get(key.owner());
+        owner
+            .and_then(|owner| owner.get(key.id()))
+            .ok_or_else(|| unknown(key))
+    }
+
+    fn find_mut(&mut self, key: &SessionKey) -> Result<&mut Kept, SessionError> {
+        let owner = self.owners.get_mut(key.owner());
+        owner
+            .and_then(|owner| owner.get_mut(key.id()))
+            .ok_or_else(|| unknown(key))
+    }
+
+    fn remove(&mut self, key: &SessionKey) -> Result<(), SessionError> {
+        let owner = self.owners.get_mut(key.owner());
+        let kept = owner.and_then(|owner| owner.remove(key.id()));
+        let kept = kept.ok_or_else(|| unknown(key))?;
+        let files: usize = kept.files.values().map(Bytes::len).sum();
+        let size = kept.head.session.bytes + files as u64;
+        self.bytes = self.bytes.saturating_sub(size);
+        if self.owners.get(key.owner()).is_some_and(BTreeMap::is_empty) {
+            self.owners.remove(key.owner());
+        }
+        Ok(())
+    }
+}
+
+/// What was written here can be read.
+fn read(body: &str) -> Option<Entry> {
+    serde_json::from_str(body).ok()
+}

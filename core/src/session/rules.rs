@@ -1,0 +1,353 @@
+//! The rules of sessions. Pure: every backend loads a [`Head`], applies a write, and stores
+//! what came of it as one.
+
+use serde::{Deserialize, Serialize};
+
+use super::key::check_name;
+use super::session::check_description;
+use super::{
+    AttachedJob, Change, Entry, EntryKind, Fence, Guard, NewSession, NewTurn, Session,
+    SessionError, SessionKey, Verb, Write,
+};
+use crate::clock::EpochMillis;
+use crate::job::JobError;
+
+/// The most messages of a session.
+pub const MESSAGE_LIMIT: u64 = 100_000;
+/// The most bytes of a message, as JSON.
+pub const MESSAGE_BYTES: u64 = 8 << 20;
+/// The most bytes of all messages of a session.
+pub const SESSION_BYTES: u64 = 64 << 20;
+/// The most messages that train a session.
+pub const TRAINING_LIMIT: usize = 64;
+/// The most jobs that work on a session at once.
+const JOB_LIMIT: usize = 64;
+/// Turns whose names are remembered.
+const KEYS_KEPT: usize = 32;
+/// Attempts of jobs that work no more and are remembered, to refuse their late writes.
+const FENCES_KEPT: usize = 64;
+
+/// A session as it is stored: what users see, and what only the rules know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    #[serde(flatten)]
+    pub(super) session: Session,
+    /// Grows with every write, those that leave the version alone included.
+    pub(super) revision: u64,
+    /// Names of the last turns, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<Box<str>>,
+    /// Attempts that were detached, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    past: Vec<Fence>,
+}
+
+/// What a write does to the messages.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Effect {
+    /// Those from this place on are removed.
+    pub(super) keep: Option<u64>,
+    /// These are added behind.
+    pub(super) add: Vec<Added>,
+    /// Nothing was done: a turn of that name is there.
+    pub(super) repeated: bool,
+}
+
+/// A message as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Added {
+    pub(super) place: u64,
+    pub(super) body: Box<str>,
+}
+
+impl Head {
+    /// A new session, with the messages it has from the start.
+    pub(super) fn create(
+        new: NewSession,
+        now: EpochMillis,
+    ) -> Result<(Self, Vec<Added>), SessionError> {
+        let key = new.key()?;
+        let session = Session {
+            key,
+            name: new.name.filter(|name| !name.is_empty()),
+            tags: new.tags,
+            settings: new.settings,
+            version: 1,
+            removed_at: 0,
+            messages: 0,
+            bytes: 0,
+            turns: 0,
+            training: Vec::new(),
+            summary: None,
+            created_at: now,
+            active_at: now,
+            jobs: Vec::new(),
+        };
+        let mut head = Self {
+            session,
+            revision: 1,
+            keys: Vec::new(),
+            past: Vec::new(),
+        };
+        let mut added = Vec::with_capacity(new.entries.len());
+        let mut turn = (u64::MAX, 0);
+        for entry in new.entries {
+            let place = head.session.messages;
+            // Turns keep their bounds, whatever places they had before.
+            if turn.0 != entry.turn {
+                turn = (entry.turn, place);
+                head.session.turns += 1;
+            }
+            let entry = Entry {
+                place,
+                turn: turn.1,
+                version: head.session.version,
+                ..entry
+            };
+            added.push(head.push(entry)?);
+        }
+        Ok((head, added))
+    }
+
+    /// Applies a write; `last` is the last message, which [`Verb::Pop`] needs. Behind an
+    /// error the head is not to be used.
+    pub(super) fn apply(
+        &mut self,
+        write: Write,
+        last: Option<&Entry>,
+        now: EpochMillis,
+    ) -> Result<Effect, SessionError> {
+        self.session.jobs.retain(|job| job.until > now);
+        let Write { guard, verb } = write;
+        self.admit(&guard)?;
+        let mut effect = Effect::default();
+        match verb {
+            Verb::Append(turn) => {
+                check_turn(&turn)?;
+                if let Some(key) = &turn.key
+                    && self.keys.contains(key)
+                {
+                    effect.repeated = true;
+                    return Ok(effect);
+                }
+                effect.add = self.append(turn, now)?;
+            }
+            Verb::Pop => effect.keep = self.pop(last),
+            Verb::Clear => {
+                if self.session.messages > 0 {
+                    effect.keep = Some(self.remove_from(0, 0));
+                }
+            }
+            Verb::Change(change) => self.change(change)?,
+            Verb::Attach { for_ms } => self.attach(&guard, now.saturating_add(for_ms))?,
+            Verb::Detach => self.detach(&guard)?,
+            Verb::Touch => {}
+        }
+        if let Some(fence) = guard.fence {
+            self.note(fence);
+        }
+        self.revision += 1;
+        self.session.active_at = self.session.active_at.max(now);
+        Ok(effect)
+    }
+
+    /// Whether it may be cleaned up: idle since then, and no job at work.
+    pub(super) fn is_idle(&self, since: EpochMillis, now: EpochMillis) -> bool {
+        self.session.active_at <= since && self.session.jobs.iter().all(|job| job.until <= now)
+    }
+
+    fn key(&self) -> &SessionKey {
+        &self.session.key
+    }
+
+    fn admit(&self, guard: &Guard) -> Result<(), SessionError> {
+        if let Some(fence) = &guard.fence {
+            let attached = self.session.jobs.iter().find(|job| job.id == fence.job);
+            let past = self.past.iter().find(|past| past.job == fence.job);
+            let newest = [attached.map(|job| job.epoch), past.map(|past| past.epoch)]
+                .into_iter()
+                .flatten()
+                .max();
+            if newest.is_some_and(|newest| newest > fence.epoch) {
+                return Err(SessionError::Job(JobError::StaleAttempt {
+                    id: fence.job.clone(),
+                    epoch: fence.epoch,
+                }));
+            }
+        }
+        match guard.version {
+            Some(expected) if expected != self.session.version => Err(SessionError::StaleVersion {
+                id: self.key().id().to_owned(),
+                expected,
+                actual: self.session.version,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn append(&mut self, turn: NewTurn, now: EpochMillis) -> Result<Vec<Added>, SessionError> {
+        self.session.version += 1;
+        self.session.turns += 1;
+        let first = self.session.messages;
+        let mut added = Vec::with_capacity(turn.messages.len());
+        for new in turn.messages {
+            added.push(self.push(Entry {
+                place: self.session.messages,
+                turn: first,
+                version: self.session.version,
+                at: now,
+                kind: new.kind,
+                message: new.message,
+                tokens: new.tokens,
+            })?);
+        }
+        if let Some(key) = turn.key {
+            self.keys.push(key);
+            let over = self.keys.len().saturating_sub(KEYS_KEPT);
+            self.keys.drain(..over);
+        }
+        Ok(added)
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<Added, SessionError> {
+        let body = serde_json::to_string(&entry)
+            .map_err(|e| SessionError::invalid("message", e.to_string()))?;
+        let size = body.len() as u64;
+        if size > MESSAGE_BYTES {
+            return Err(too_large(
+                "message",
+                size,
+                MESSAGE_BYTES,
+                "split it, or keep it elsewhere",
+            ));
+        }
+        let session = &mut self.session;
+        session.bytes += size;
+        session.messages += 1;
+        if session.bytes > SESSION_BYTES {
+            return Err(too_large("session", session.bytes, SESSION_BYTES, FULL));
+        }
+        if session.messages > MESSAGE_LIMIT {
+            let what = "number of messages";
+            return Err(too_large(what, session.messages, MESSAGE_LIMIT, FULL));
+        }
+        match entry.kind {
+            EntryKind::Talk => {}
+            EntryKind::Training => session.training.push(entry.place),
+            EntryKind::Summary => session.summary = Some(entry.place),
+        }
+        if session.training.len() > TRAINING_LIMIT {
+            let (what, count) = ("number of training messages", session.training.len());
+            return Err(too_large(what, count as u64, TRAINING_LIMIT as u64, FULL));
+        }
+        Ok(Added {
+            place: entry.place,
+            body: body.into(),
+        })
+    }
+
+    fn pop(&mut self, last: Option<&Entry>) -> Option<u64> {
+        let last = last?;
+        let turns = self.session.turns.saturating_sub(1);
+        Some(self.remove_from(last.turn, turns))
+    }
+
+    /// The bytes that are left are told by [`Head::left`], once the backend knows them.
+    fn remove_from(&mut self, place: u64, turns: u64) -> u64 {
+        let session = &mut self.session;
+        session.version += 1;
+        session.removed_at = session.version;
+        session.messages = place;
+        session.turns = turns;
+        session.training.retain(|at| *at < place);
+        session.summary = session.summary.filter(|at| *at < place);
+        // The turns that went may be asked for again under their names.
+        self.keys.clear();
+        place
+    }
+
+    /// Takes note of the bytes of the messages that were removed.
+    pub(super) fn left(&mut self, removed: u64) {
+        self.session.bytes = self.session.bytes.saturating_sub(removed);
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), SessionError> {
+        let session = &mut self.session;
+        if let Some(name) = change.name {
+            session.name = Some(name).filter(|name| !name.is_empty());
+        }
+        if let Some(tags) = change.tags {
+            session.tags = tags;
+        }
+        if let Some(settings) = change.settings {
+            session.settings = settings;
+        }
+        check_description(session.name.as_deref(), &session.tags, &session.settings)?;
+        session.version += 1;
+        Ok(())
+    }
+
+    fn attach(&mut self, guard: &Guard, until: EpochMillis) -> Result<(), SessionError> {
+        let fence = fence(guard)?;
+        self.past.retain(|past| past.job != fence.job);
+        let jobs = &mut self.session.jobs;
+        jobs.retain(|job| job.id != fence.job);
+        if jobs.len() >= JOB_LIMIT {
+            let remedy = "let some of them end first";
+            return Err(too_large("number of jobs", 65, JOB_LIMIT as u64, remedy));
+        }
+        jobs.push(AttachedJob {
+            id: fence.job.clone(),
+            epoch: fence.epoch,
+            until,
+        });
+        Ok(())
+    }
+
+    fn detach(&mut self, guard: &Guard) -> Result<(), SessionError> {
+        let fence = fence(guard)?;
+        self.session.jobs.retain(|job| job.id != fence.job);
+        Ok(())
+    }
+
+    /// Remembers the latest attempt of a job that wrote, attached or not.
+    fn note(&mut self, fence: Fence) {
+        let jobs = &mut self.session.jobs;
+        if let Some(attached) = jobs.iter_mut().find(|job| job.id == fence.job) {
+            attached.epoch = fence.epoch;
+            return;
+        }
+        self.past.retain(|past| past.job != fence.job);
+        self.past.push(fence);
+        let over = self.past.len().saturating_sub(FENCES_KEPT);
+        self.past.drain(..over);
+    }
+}
+
+const FULL: &str = "clear the session, or go on in a new one";
+
+fn fence(guard: &Guard) -> Result<&Fence, SessionError> {
+    let missing = || SessionError::invalid("fence", "say which job's attempt works on it");
+    guard.fence.as_ref().ok_or_else(missing)
+}
+
+fn check_turn(turn: &NewTurn) -> Result<(), SessionError> {
+    if turn.messages.is_empty() {
+        return Err(SessionError::invalid("messages", "there are none: add one"));
+    }
+    for new in &turn.messages {
+        check_name("role", &new.message.role)?;
+    }
+    turn.key
+        .as_deref()
+        .map_or(Ok(()), |key| check_name("key", key))
+}
+
+fn too_large(what: &'static str, size: u64, limit: u64, remedy: &'static str) -> SessionError {
+    SessionError::TooLarge {
+        what,
+        size,
+        limit,
+        remedy,
+    }
+}
