@@ -91,7 +91,7 @@ pub enum JobError {
         remedy: String,
     },
     /// The server or file answers, but cannot serve as it is set up.
-    #[error("{backend} cannot hold jobs: {problem}; {remedy}")]
+    #[error("{backend} cannot be used: {problem}; {remedy}")]
     Unsuitable {
         /// Which, without user or password.
         backend: String,

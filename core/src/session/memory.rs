@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::manager::check_file;
 use super::query::unknown;
-use super::rules::Head;
+use super::rules::{Head, Tail};
 use super::{
     Entry, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
     SessionPage, Transcript, Write, Written,
@@ -125,8 +125,7 @@ impl SessionManager for MemorySessions {
         let kept = held.find(key)?;
         // A refused write leaves the head as it was.
         let mut head = kept.head.clone();
-        let last = kept.entries.last().and_then(|body| read(body));
-        let effect = head.apply(write, last.as_ref(), now)?;
+        let effect = head.apply(write, kept.tail(), now)?;
         let more: usize = effect.add.iter().map(|added| added.body.len()).sum();
         self.room(&held, more as u64)?;
         let kept = held.find_mut(key)?;
@@ -135,7 +134,6 @@ impl SessionManager for MemorySessions {
             let keep = usize::try_from(keep).unwrap_or(usize::MAX);
             let gone = kept.entries.drain(keep.min(kept.entries.len())..);
             removed = gone.map(|body| body.len() as u64).sum();
-            head.left(removed);
         }
         let session = head.session.clone();
         kept.entries
@@ -254,6 +252,16 @@ impl SessionManager for MemorySessions {
             held.bytes = held.bytes.saturating_sub(body.len() as u64);
         }
         Ok(dropped.is_some())
+    }
+}
+
+impl Kept {
+    fn tail(&self) -> Option<Tail> {
+        let place = read(self.entries.last()?)?.turn;
+        let from = usize::try_from(place).ok()?;
+        let bodies = self.entries.get(from..)?.iter();
+        let bytes = bodies.map(|body| body.len() as u64).sum();
+        Some(Tail { place, bytes })
     }
 }
 

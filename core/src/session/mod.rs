@@ -9,9 +9,11 @@ mod key;
 mod manager;
 pub mod memory;
 mod query;
+pub mod redis;
 mod rules;
 #[allow(clippy::module_inception)]
 mod session;
+pub mod sqlite;
 mod transfer;
 mod write;
 

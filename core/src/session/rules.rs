@@ -53,6 +53,13 @@ pub(super) struct Effect {
     pub(super) repeated: bool,
 }
 
+/// The last turn: where it begins, and its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) place: u64,
+    pub(super) bytes: u64,
+}
+
 /// A message as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Added {
@@ -109,12 +116,12 @@ impl Head {
         Ok((head, added))
     }
 
-    /// Applies a write; `last` is the last message, which [`Verb::Pop`] needs. Behind an
-    /// error the head is not to be used.
+    /// Applies a write; `tail` is the last turn, which [`Verb::Pop`] needs. Behind an error
+    /// the head is not to be used.
     pub(super) fn apply(
         &mut self,
         write: Write,
-        last: Option<&Entry>,
+        tail: Option<Tail>,
         now: EpochMillis,
     ) -> Result<Effect, SessionError> {
         self.session.jobs.retain(|job| job.until > now);
@@ -132,10 +139,10 @@ impl Head {
                 }
                 effect.add = self.append(turn, now)?;
             }
-            Verb::Pop => effect.keep = self.pop(last),
+            Verb::Pop => effect.keep = self.pop(tail),
             Verb::Clear => {
                 if self.session.messages > 0 {
-                    effect.keep = Some(self.remove_from(0, 0));
+                    effect.keep = Some(self.remove_from(0, 0, 0));
                 }
             }
             Verb::Change(change) => self.change(change)?,
@@ -246,29 +253,25 @@ impl Head {
         })
     }
 
-    fn pop(&mut self, last: Option<&Entry>) -> Option<u64> {
-        let last = last?;
+    fn pop(&mut self, tail: Option<Tail>) -> Option<u64> {
+        let tail = tail?;
         let turns = self.session.turns.saturating_sub(1);
-        Some(self.remove_from(last.turn, turns))
+        let bytes = self.session.bytes.saturating_sub(tail.bytes);
+        Some(self.remove_from(tail.place, turns, bytes))
     }
 
-    /// The bytes that are left are told by [`Head::left`], once the backend knows them.
-    fn remove_from(&mut self, place: u64, turns: u64) -> u64 {
+    fn remove_from(&mut self, place: u64, turns: u64, bytes: u64) -> u64 {
         let session = &mut self.session;
         session.version += 1;
         session.removed_at = session.version;
         session.messages = place;
         session.turns = turns;
+        session.bytes = bytes;
         session.training.retain(|at| *at < place);
         session.summary = session.summary.filter(|at| *at < place);
         // The turns that went may be asked for again under their names.
         self.keys.clear();
         place
-    }
-
-    /// Takes note of the bytes of the messages that were removed.
-    pub(super) fn left(&mut self, removed: u64) {
-        self.session.bytes = self.session.bytes.saturating_sub(removed);
     }
 
     fn change(&mut self, change: Change) -> Result<(), SessionError> {

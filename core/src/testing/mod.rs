@@ -65,6 +65,7 @@ mod oauth;
 mod openai;
 mod scenario;
 mod serve;
+pub mod sessions;
 mod socket;
 
 pub use catalogue::ScriptedFault;

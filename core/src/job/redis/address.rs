@@ -18,16 +18,16 @@ const SENTINEL_PORT: u16 = 26379;
 
 /// Where the servers are and how to speak to them.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(crate) struct Address {
     pub(super) kind: Kind,
     /// What the names of all keys begin with.
-    pub(super) prefix: String,
+    pub(crate) prefix: String,
     /// The URL without user, password and options.
-    pub(super) shown: String,
+    pub(crate) shown: String,
 }
 
 #[derive(Clone)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Single(ConnectionInfo),
     Cluster(Vec<ConnectionInfo>),
     Sentinel {
@@ -38,7 +38,7 @@ pub(super) enum Kind {
 }
 
 impl Address {
-    pub(super) fn parse(text: &str) -> Result<Self, JobError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, JobError> {
         let refused = |problem: &str| JobError::invalid("url", problem);
         let (scheme, rest) = text
             .split_once("://")
@@ -121,7 +121,7 @@ impl Address {
     }
 
     /// The name of a key that belongs to no queue.
-    pub(super) fn global(&self, name: &str) -> String {
+    pub(crate) fn global(&self, name: &str) -> String {
         format!("{}:{name}", self.prefix)
     }
 }

@@ -1,5 +1,7 @@
 //! Whether a server can hold jobs, asked once when connecting.
 
+use std::time::Duration;
+
 use redis::{Value, cmd};
 
 use super::link::Link;
@@ -8,8 +10,25 @@ use crate::job::JobError;
 /// The oldest version whose commands the scripts use.
 const OLDEST: (u32, u32) = (6, 2);
 
+/// How often a server that is not there is asked for when connecting.
+const ATTEMPTS: u32 = 5;
+
+/// Refuses a server that cannot be used. One that is not there is asked for five times
+/// within some three seconds.
+pub(crate) async fn connected(link: &Link) -> Result<(), JobError> {
+    let mut rest = Duration::from_millis(100);
+    for _ in 1..ATTEMPTS {
+        match check(link).await {
+            Err(JobError::Unavailable { .. }) => tokio::time::sleep(rest).await,
+            checked => return checked,
+        }
+        rest *= 2;
+    }
+    check(link).await
+}
+
 /// Refuses a server that would lose jobs.
-pub(super) async fn check(link: &Link) -> Result<(), JobError> {
+async fn check(link: &Link) -> Result<(), JobError> {
     let info = info(link).await?;
     let backend = link.address().shown.clone();
     let refused = |problem: String, remedy: &str| {

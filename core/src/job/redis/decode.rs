@@ -85,25 +85,25 @@ pub(super) fn state(number: u64) -> Option<JobState> {
 }
 
 /// An array's elements, one after the other.
-pub(super) struct Parts(std::vec::IntoIter<Value>);
+pub(crate) struct Parts(std::vec::IntoIter<Value>);
 
 impl Parts {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.as_slice().is_empty()
     }
 
-    pub(super) fn of(value: Value) -> Result<Self, JobError> {
+    pub(crate) fn of(value: Value) -> Result<Self, JobError> {
         match value {
             Value::Array(parts) | Value::Set(parts) => Ok(Self(parts.into_iter())),
             _ => Err(garbled()),
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Value, JobError> {
+    pub(crate) fn next(&mut self) -> Result<Value, JobError> {
         self.0.next().ok_or_else(garbled)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Bytes, JobError> {
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, JobError> {
         match self.next()? {
             Value::BulkString(bytes) => Ok(bytes.into()),
             Value::SimpleString(text) => Ok(text.into()),
@@ -111,7 +111,7 @@ impl Parts {
         }
     }
 
-    pub(super) fn text(&mut self) -> Result<String, JobError> {
+    pub(crate) fn text(&mut self) -> Result<String, JobError> {
         String::from_utf8(self.bytes()?.into()).map_err(|_| garbled())
     }
 
@@ -119,14 +119,14 @@ impl Parts {
         JobId::from_text(self.text()?)
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, JobError> {
+    pub(crate) fn signed(&mut self) -> Result<i64, JobError> {
         match self.next()? {
             Value::Int(number) => Ok(number),
             _ => Err(garbled()),
         }
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, JobError> {
+    pub(crate) fn number(&mut self) -> Result<u64, JobError> {
         Ok(u64::try_from(self.signed()?).unwrap_or(0))
     }
 
@@ -144,7 +144,7 @@ impl Iterator for Parts {
 }
 
 /// The server gave what our scripts do not give.
-pub(super) fn garbled() -> JobError {
+pub(crate) fn garbled() -> JobError {
     JobError::Unavailable {
         backend: "the Redis server".to_owned(),
         problem: "it gave an answer of an unknown form".to_owned(),

@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One connection, shared by those who use it at once.
-pub(super) struct Link {
+pub(crate) struct Link {
     address: Arc<Address>,
     // Held while connecting, so that many who find it broken make one.
     held: Mutex<Option<Held>>,
@@ -40,19 +40,19 @@ enum Connection {
 }
 
 impl Link {
-    pub(super) fn new(address: Arc<Address>) -> Self {
+    pub(crate) fn new(address: Arc<Address>) -> Self {
         Self {
             address,
             held: Mutex::new(None),
         }
     }
 
-    pub(super) fn address(&self) -> &Arc<Address> {
+    pub(crate) fn address(&self) -> &Arc<Address> {
         &self.address
     }
 
     /// Sends one command. After a broken connection the next call makes a new one.
-    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+    pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         let mut connection = self.connection().await?;
         metrics::sent_to_redis();
         let answer = match &mut connection {
@@ -67,7 +67,7 @@ impl Link {
     }
 
     /// The same, with the error as jobs have it.
-    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, JobError> {
+    pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, JobError> {
         self.send(command)
             .await
             .map_err(|error| trouble(&self.address, &error))
@@ -181,7 +181,7 @@ fn is_broken(error: &RedisError) -> bool {
 }
 
 /// What an error of the server's means to who uses jobs.
-pub(super) fn trouble(address: &Address, error: &RedisError) -> JobError {
+pub(crate) fn trouble(address: &Address, error: &RedisError) -> JobError {
     let backend = address.shown.clone();
     let words = error.to_string();
     let code = error.code().unwrap_or_default();

@@ -4,18 +4,18 @@
 //! that a cluster serves it too. `docs/redis-keys.md` has the keys. Anyone may push
 //! JSON to the list that has the queue's name: it is a job.
 
-mod address;
+pub(crate) mod address;
 mod attempts;
 mod bell;
-mod check;
-mod decode;
+pub(crate) mod check;
+pub(crate) mod decode;
 mod encode;
 mod follow;
 mod gather;
-mod link;
+pub(crate) mod link;
 mod list;
 mod registry;
-mod scripts;
+pub(crate) mod scripts;
 mod settings;
 
 use std::collections::HashSet;
@@ -42,8 +42,6 @@ use super::{
 };
 use crate::clock::{Clock, EpochMillis, millis};
 
-/// How often a server that is not there is asked for when connecting.
-const ATTEMPTS: u32 = 5;
 /// Jobs that one script reads or drops at most.
 const STEP: usize = 500;
 
@@ -82,19 +80,7 @@ impl RedisJobs {
     /// As [`RedisJobs::connect`].
     pub async fn connect_with(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self, JobError> {
         let jobs = Self::over(Arc::new(Address::parse(url)?), clock);
-        let mut rest = Duration::from_millis(100);
-        for attempt in 1.. {
-            match check::check(&jobs.shared.link).await {
-                Err(JobError::Unavailable { .. }) if attempt < ATTEMPTS => {
-                    tokio::time::sleep(rest).await;
-                    rest *= 2;
-                }
-                checked => {
-                    checked?;
-                    break;
-                }
-            }
-        }
+        check::connected(&jobs.shared.link).await?;
         Ok(jobs)
     }
 

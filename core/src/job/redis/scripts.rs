@@ -7,8 +7,8 @@ use redis::{Cmd, ErrorKind, ServerErrorKind, Value, cmd};
 use super::link::{Link, trouble};
 use crate::job::JobError;
 
-/// A script over one queue.
-pub(super) struct Script {
+/// A script over keys of one slot.
+pub(crate) struct Script {
     text: String,
     digest: String,
 }
@@ -36,7 +36,7 @@ scripts! {
 }
 
 impl Script {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let digest = redis::Script::new(text).get_hash().to_owned();
         Self {
             text: text.to_owned(),
@@ -51,24 +51,32 @@ impl Script {
         head: &Head,
         args: &Args,
     ) -> Result<Value, JobError> {
-        let fill = |mut command: Cmd, script: &str| {
-            command
-                .arg(script)
-                .arg(1)
-                .arg(&head.queue)
-                .arg(&head.prefix);
+        let fill = |command: &mut Cmd| {
+            command.arg(1).arg(&head.queue).arg(&head.prefix);
             command
                 .arg(&head.now)
                 .arg(if head.told { "1" } else { "0" });
             for arg in &args.0 {
                 command.arg(arg.as_slice());
             }
+        };
+        self.eval(link, fill).await
+    }
+
+    /// Runs it with the keys' number, keys and arguments that are filled in.
+    pub(crate) async fn eval(
+        &self,
+        link: &Link,
+        fill: impl Fn(&mut Cmd) + Send + Sync,
+    ) -> Result<Value, JobError> {
+        let filled = |verb: &str, script: &str| {
+            let mut command = cmd(verb);
+            fill(command.arg(script));
             command
         };
-        let known = fill(cmd("EVALSHA"), &self.digest);
-        let answer = match link.send(&known).await {
+        let answer = match link.send(&filled("EVALSHA", &self.digest)).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                link.send(&fill(cmd("EVAL"), &self.text)).await
+                link.send(&filled("EVAL", &self.text)).await
             }
             answer => answer,
         };

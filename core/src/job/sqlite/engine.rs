@@ -5,34 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::Builder;
 
-use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::inbox::{Inbox, Task};
 use super::session::Session;
 use super::watch::Watch;
 use super::writer::Writer;
-use super::{Durability, schema, trouble};
+use super::{Durability, trouble};
 use crate::clock::Clock;
 use crate::job::JobError;
-
-/// Reads at once.
-const READERS: usize = 4;
+use crate::sqlite::{Readers, Unread};
 
 pub(super) struct Engine {
     path: PathBuf,
     process: u32,
     inbox: Arc<Inbox>,
-    readers: Arc<Readers>,
+    readers: Readers,
     pub(super) watch: Arc<Watch>,
     /// Its name among those who follow.
     pub(super) token: String,
-}
-
-struct Readers {
-    idle: Mutex<Vec<Connection>>,
-    room: Arc<Semaphore>,
 }
 
 impl Engine {
@@ -57,10 +49,7 @@ impl Engine {
             path: path.to_owned(),
             process: std::process::id(),
             inbox,
-            readers: Arc::new(Readers {
-                idle: Mutex::default(),
-                room: Arc::new(Semaphore::new(READERS)),
-            }),
+            readers: Readers::new(path),
             watch,
             token: uuid::Uuid::now_v7().simple().to_string(),
         })
@@ -93,15 +82,13 @@ impl Engine {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let room = Arc::clone(&self.readers.room).acquire_owned();
-        let permit = room.await.map_err(|_| JobError::Closed)?;
-        let (path, readers) = (self.path.clone(), Arc::clone(&self.readers));
-        let read = tokio::task::spawn_blocking(move || {
-            let result = readers.read(&path, work, permit);
-            result.map_err(|problem| trouble::of(&path, &problem))
-        });
-        let ended = |e: tokio::task::JoinError| trouble::no_writer(&self.path, e.to_string());
-        read.await.map_err(ended)?
+        self.readers
+            .read(work)
+            .await
+            .map_err(|unread| match unread {
+                Unread::Sqlite(problem) => trouble::of(&self.path, &problem),
+                Unread::Ended(problem) => trouble::no_writer(&self.path, problem),
+            })
     }
 
     /// Starts to look for news of other processes, if that is not done yet.
@@ -125,26 +112,5 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.inbox.close();
         self.watch.close();
-    }
-}
-
-impl Readers {
-    fn read<T>(
-        &self,
-        path: &Path,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-        _permit: OwnedSemaphorePermit,
-    ) -> rusqlite::Result<T> {
-        let idle = self.idle.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => schema::open_to_read(path)?,
-        };
-        let transaction = connection.unchecked_transaction()?;
-        let found = work(&transaction)?;
-        transaction.finish()?;
-        // One that failed is not used again.
-        self.idle.lock().push(connection);
-        Ok(found)
     }
 }

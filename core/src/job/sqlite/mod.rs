@@ -19,7 +19,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod tidy;
-mod trouble;
+pub(crate) mod trouble;
 #[cfg(test)]
 mod twin;
 mod watch;

@@ -7,17 +7,15 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::Durability;
 use super::trouble::{self, number};
 use crate::job::JobError;
-use crate::sqlite;
+use crate::sqlite::{self, version};
 
 /// What this code reads and writes, as `PRAGMA user_version`.
 const VERSION: i64 = 1;
-/// Statements that are kept ready.
-const STATEMENTS: usize = 128;
 
 // The states are numbered as in `JobState::ALL`. A job's place in the line is its rank
 // (the priority, negated), its tag and its number; one that is parked is not in the line.
@@ -132,43 +130,18 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Jo
     prepare(connection, path)
 }
 
-/// Opens the file to read from it.
-pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = configured(path)?;
-    connection.pragma_update(None, "query_only", true)?;
-    Ok(connection)
-}
-
-/// A transaction that has the right to write from its start: it cannot fail to get it later.
-pub(super) fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>> {
-    Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
-}
-
 fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
-    let connection = configured(path)?;
-    sqlite::write_ahead(&connection)?;
     let synchronous = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",
     };
-    connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "cache_size", -32_000)?;
-    Ok(connection)
-}
-
-fn configured(path: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(path)?;
-    sqlite::be_patient(&mut connection)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    Ok(connection)
+    sqlite::open_to_write(path, synchronous)
 }
 
 fn prepare(connection: Connection, path: &Path) -> Result<Connection, JobError> {
     let failed = |e: rusqlite::Error| trouble::of(path, &e);
     if version(&connection).map_err(failed)? != VERSION {
-        let transaction = begin(&connection).map_err(failed)?;
+        let transaction = sqlite::begin(&connection).map_err(failed)?;
         // Another process may have made the tables meanwhile.
         let found = version(&transaction).map_err(failed)?;
         if found > VERSION {
@@ -189,10 +162,6 @@ fn prepare(connection: Connection, path: &Path) -> Result<Connection, JobError> 
         transaction.commit().map_err(failed)?;
     }
     Ok(connection)
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// The number that a state has in the file.

@@ -8,12 +8,12 @@ use rusqlite::ErrorCode;
 use crate::job::JobError;
 
 /// The backend as it is named in errors and listings.
-pub(super) fn backend(path: &Path) -> String {
+pub(crate) fn backend(path: &Path) -> String {
     format!("sqlite:{}", path.display())
 }
 
 /// A file that cannot be made or opened.
-pub(super) fn unopened(path: &Path, problem: &std::io::Error) -> JobError {
+pub(crate) fn unopened(path: &Path, problem: &std::io::Error) -> JobError {
     let remedy = match problem.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             "make the folder first, or give another path"
@@ -27,7 +27,7 @@ pub(super) fn unopened(path: &Path, problem: &std::io::Error) -> JobError {
 }
 
 /// What SQLite could not do.
-pub(super) fn of(path: &Path, problem: &rusqlite::Error) -> JobError {
+pub(crate) fn of(path: &Path, problem: &rusqlite::Error) -> JobError {
     let said = problem.to_string();
     if matches!(problem, rusqlite::Error::FromSqlConversionFailure(..)) {
         return unsuitable(path, said, BROKEN);
@@ -55,7 +55,7 @@ pub(super) fn of(path: &Path, problem: &rusqlite::Error) -> JobError {
 }
 
 /// A file of a later version of this library.
-pub(super) fn newer(path: &Path, found: i64, known: i64) -> JobError {
+pub(crate) fn newer(path: &Path, found: i64, known: i64) -> JobError {
     let problem = format!("its layout is {found}, this version knows {known}");
     unsuitable(
         path,
@@ -65,13 +65,13 @@ pub(super) fn newer(path: &Path, found: i64, known: i64) -> JobError {
 }
 
 /// A database with other tables.
-pub(super) fn foreign(path: &Path) -> JobError {
+pub(crate) fn foreign(path: &Path) -> JobError {
     let problem = "it is another program's database".to_owned();
     unsuitable(path, problem, "give the path of a new file")
 }
 
 /// The thread that writes has ended, or could not begin.
-pub(super) fn no_writer(path: &Path, problem: impl Into<String>) -> JobError {
+pub(crate) fn no_writer(path: &Path, problem: impl Into<String>) -> JobError {
     unavailable(path, problem.into(), "open it again")
 }
 
@@ -97,7 +97,7 @@ fn unsuitable(path: &Path, problem: String, remedy: &str) -> JobError {
 }
 
 /// What is in a column cannot be read: the file was changed by others.
-pub(super) fn unreadable(
+pub(crate) fn unreadable(
     problem: impl std::error::Error + Send + Sync + 'static,
 ) -> rusqlite::Error {
     let kind = rusqlite::types::Type::Text;
@@ -105,11 +105,11 @@ pub(super) fn unreadable(
 }
 
 /// As a column holds it.
-pub(super) fn number(value: u64) -> i64 {
+pub(crate) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// As it was before a column held it.
-pub(super) fn count(value: i64) -> u64 {
+pub(crate) fn count(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }

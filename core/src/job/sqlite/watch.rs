@@ -10,10 +10,10 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{Notify, broadcast};
 
+use super::follow;
 use super::inbox::{Inbox, Task};
 use super::session::{Session, Told};
 use super::trouble::{count, number, unreadable};
-use super::{follow, schema};
 use crate::job::{JobEvent, JobId};
 
 /// How often the file is looked at while somebody waits or follows.
@@ -167,7 +167,7 @@ impl Watch {
                 version = None;
             }
             if connection.is_none() {
-                connection = schema::open_to_read(path).ok();
+                connection = crate::sqlite::open_to_read(path).ok();
             }
             let Some(db) = &connection else { continue };
             if let Err(problem) = self.look(db, &round, &mut version) {

@@ -75,7 +75,7 @@ impl Writer {
         connection: &Connection,
         works: &mut [Box<dyn Work>],
     ) -> rusqlite::Result<Told> {
-        let transaction = schema::begin(connection)?;
+        let transaction = crate::sqlite::begin(connection)?;
         let mut session = Session::begin(&transaction, self.clock.now())?;
         for work in works {
             work.run(&mut session)?;

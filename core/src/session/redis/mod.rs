@@ -1,0 +1,499 @@
+//! Sessions in Redis 6.2 or later, or Valkey: for many processes on many hosts.
+//!
+//! The rules run here, by the head that was seen last; a script stores what they came to if
+//! the session has not gone on since, and else gives the present head to decide by again.
+//! An owner's sessions share a slot, so that a cluster serves them too.
+
+mod script;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::{Value, cmd};
+
+use self::script::{Call, owner_prefix};
+use super::manager::{FILE_LIMIT, check_file};
+use super::query::{Mark, unknown, unknown_file};
+use super::rules::{Added, Effect, Head, Tail};
+use super::{
+    Entry, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
+    SessionPage, Transcript, Verb, Write, Written,
+};
+use crate::clock::{Clock, SystemClock, millis};
+use crate::job::JobError;
+use crate::job::redis::address::Address;
+use crate::job::redis::check::connected;
+use crate::job::redis::decode::{Parts, garbled};
+use crate::job::redis::link::Link;
+
+/// Heads that a process remembers, so that a write takes one round trip.
+const HEADS: u64 = 10_000;
+/// Sessions that one script looks at.
+const STEP: u64 = 500;
+/// How often a write is decided anew because another came first.
+const TRIES: u32 = 1_000;
+
+/// Sessions in Redis. Clones share the connection.
+#[derive(Clone)]
+pub struct RedisSessions {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    link: Link,
+    heads: moka::sync::Cache<SessionKey, Arc<Head>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl RedisSessions {
+    /// Connects, and looks whether the server can hold sessions, as jobs do.
+    ///
+    /// # Errors
+    /// When the URL is none, or the server cannot be reached or used.
+    pub async fn connect(url: &str) -> Result<Self, SessionError> {
+        Self::connect_with(url, Arc::new(SystemClock)).await
+    }
+
+    /// The same with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`RedisSessions::connect`].
+    pub async fn connect_with(url: &str, clock: Arc<dyn Clock>) -> Result<Self, SessionError> {
+        let link = Link::new(Arc::new(Address::parse(url)?));
+        connected(&link).await?;
+        let heads = moka::sync::Cache::new(HEADS);
+        Ok(Self {
+            shared: Arc::new(Shared { link, heads, clock }),
+        })
+    }
+
+    fn call(&self, owner: &str, verb: &str) -> Call {
+        Call::new(&self.shared.link, owner, verb)
+    }
+
+    async fn run(&self, call: Call) -> Result<Value, SessionError> {
+        Ok(call.run(&self.shared.link).await?)
+    }
+
+    async fn head(&self, key: &SessionKey) -> Result<Arc<Head>, SessionError> {
+        let prefix = owner_prefix(&self.shared.link, key.owner());
+        let mut ask = cmd("HGET");
+        ask.arg(format!("{prefix}s:{}", key.id())).arg("head");
+        match self.shared.link.ask(&ask).await? {
+            Value::Nil => {
+                self.shared.heads.invalidate(key);
+                Err(unknown(key))
+            }
+            found => Ok(Arc::new(parse(&found)?)),
+        }
+    }
+
+    /// The last turn, for writes that remove it.
+    async fn tail(&self, key: &SessionKey, head: &Head) -> Result<Option<Tail>, SessionError> {
+        let Some(last) = head.session.messages.checked_sub(1) else {
+            return Ok(None);
+        };
+        let run = |from: u64| {
+            let call = self.call(key.owner(), "read").with(key.id()).with("run");
+            call.number(from).with("-1")
+        };
+        let Some(bodies) = bodies(self.run(run(last)).await?)? else {
+            return Ok(None);
+        };
+        let Some(last) = bodies.last() else {
+            return Ok(None);
+        };
+        let place = parse::<Entry>(last)?.turn;
+        let turn = bodies_of(self.run(run(place)).await?)?;
+        let bytes = turn.iter().map(|body| length(body) as u64).sum();
+        Ok(Some(Tail { place, bytes }))
+    }
+
+    /// Stores what was decided. Gives the present head if the session went on.
+    async fn commit(
+        &self,
+        key: &SessionKey,
+        before: u64,
+        head: &Head,
+        effect: &Effect,
+    ) -> Result<Option<Arc<Head>>, SessionError> {
+        let mut call = self
+            .call(key.owner(), "commit")
+            .with(key.id())
+            .number(before)
+            .number(head.revision)
+            .with(text(head)?)
+            .number(head.session.active_at);
+        call = match effect.keep {
+            Some(keep) => call.number(keep),
+            None => call.with("-1"),
+        };
+        let call = add(call, &effect.add);
+        match self.run(call).await? {
+            Value::Int(_) => Ok(None),
+            Value::Nil => {
+                self.shared.heads.invalidate(key);
+                Err(unknown(key))
+            }
+            present => Ok(Some(Arc::new(parse(&present)?))),
+        }
+    }
+
+    async fn owners(&self) -> Result<Vec<String>, SessionError> {
+        let mut ask = cmd("SMEMBERS");
+        ask.arg(self.shared.link.address().global("session-owners"));
+        let listed = Parts::of(self.shared.link.ask(&ask).await?)?;
+        let mut owners: Vec<String> = listed
+            .map(|value| redis::from_redis_value(value).map_err(|_| garbled()))
+            .collect::<Result<_, JobError>>()?;
+        owners.sort_unstable();
+        Ok(owners)
+    }
+
+    /// Adds an owner's sessions to a page until it is full.
+    async fn list_of(
+        &self,
+        owner: &str,
+        filter: &SessionFilter,
+        mark: Option<Mark>,
+        found: &mut Vec<Session>,
+    ) -> Result<(), SessionError> {
+        let mut place = mark;
+        loop {
+            let call = match &place {
+                Some(mark) => self
+                    .call(owner, "list")
+                    .number(mark.active_at)
+                    .with(&*mark.id),
+                None => self.call(owner, "list").with("").with(""),
+            };
+            let heads: Vec<Head> = heads(self.run(call.number(STEP)).await?)?;
+            let Some(last) = heads.last().map(|head| Mark::of(&head.session)) else {
+                return Ok(());
+            };
+            for head in heads {
+                let session = head.session;
+                let behind = place
+                    .as_ref()
+                    .is_none_or(|mark| mark.precedes(session.active_at, session.key.id()));
+                if behind && filter.wants(&session) {
+                    found.push(session);
+                }
+                if found.len() > filter.room() {
+                    return Ok(());
+                }
+            }
+            place = Some(last);
+        }
+    }
+}
+
+impl fmt::Debug for RedisSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisSessions")
+            .field("backend", &self.backend())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SessionManager for RedisSessions {
+    fn backend(&self) -> String {
+        self.shared.link.address().shown.clone()
+    }
+
+    async fn create(&self, new: NewSession) -> Result<Session, SessionError> {
+        let (head, added) = Head::create(new, self.shared.clock.now())?;
+        let key = head.session.key.clone();
+        let mut enter = cmd("SADD");
+        enter
+            .arg(self.shared.link.address().global("session-owners"))
+            .arg(key.owner());
+        self.shared.link.ask(&enter).await?;
+        let call = self
+            .call(key.owner(), "create")
+            .with(key.id())
+            .number(head.revision)
+            .with(text(&head)?)
+            .number(head.session.active_at);
+        match self.run(add(call, &added)).await? {
+            Value::Int(1) => {
+                let session = head.session.clone();
+                self.shared.heads.insert(key, Arc::new(head));
+                Ok(session)
+            }
+            _ => Err(SessionError::SessionTaken {
+                id: key.id().to_owned(),
+            }),
+        }
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<Session, SessionError> {
+        Ok(self.head(key).await?.session.clone())
+    }
+
+    async fn write(&self, key: &SessionKey, write: Write) -> Result<Written, SessionError> {
+        let now = self.shared.clock.now();
+        let known = self.shared.heads.get(key);
+        // A remembered head may be old: what it refuses, the present one may not.
+        let mut fresh = known.is_none();
+        let mut seen = match known {
+            Some(head) => head,
+            None => self.head(key).await?,
+        };
+        for _ in 0..TRIES {
+            let tail = match write.verb {
+                Verb::Pop => self.tail(key, &seen).await?,
+                _ => None,
+            };
+            let mut head = Head::clone(&seen);
+            match head.apply(write.clone(), tail, now) {
+                Ok(effect) if effect.repeated => {
+                    if fresh {
+                        return Ok(Written {
+                            session: head.session,
+                            repeated: true,
+                        });
+                    }
+                }
+                Ok(effect) => match self.commit(key, seen.revision, &head, &effect).await? {
+                    None => {
+                        let session = head.session.clone();
+                        self.shared.heads.insert(key.clone(), Arc::new(head));
+                        return Ok(Written {
+                            session,
+                            repeated: false,
+                        });
+                    }
+                    Some(present) => {
+                        (seen, fresh) = (present, true);
+                        continue;
+                    }
+                },
+                Err(refusal) => {
+                    if fresh {
+                        return Err(refusal);
+                    }
+                }
+            }
+            (seen, fresh) = (self.head(key).await?, true);
+        }
+        Err(SessionError::Job(JobError::Unavailable {
+            backend: self.backend(),
+            problem: format!("others wrote to session `{}` all the time", key.id()),
+            remedy: "try again".to_owned(),
+        }))
+    }
+
+    async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError> {
+        let call = || self.call(key.owner(), "read").with(key.id());
+        for _ in 0..TRIES {
+            let asked = match range {
+                Range::Last(0) | Range::Window(0) => call().with("places"),
+                Range::Last(most) | Range::Window(most) => {
+                    let most = most.min(super::READ_LIMIT);
+                    call().with("run").with(format!("-{most}")).with("-1")
+                }
+                Range::From { limit: 0, .. } => call().with("places"),
+                Range::From { place, limit } => {
+                    let last = place.saturating_add(limit.min(super::READ_LIMIT)) - 1;
+                    // Beyond what a list can hold there is nothing.
+                    let bound = |place: u64| place.min(u64::from(u32::MAX));
+                    call().with("run").number(bound(place)).number(bound(last))
+                }
+                Range::Since(version) => call().with("since").number(version),
+            };
+            let Some((head, mut entries)) = transcript(self.run(asked).await?)? else {
+                return Err(unknown(key));
+            };
+            if let Range::Since(version) = range
+                && head.session.removed_at > version
+            {
+                let all = call().with("run").with("0").with("-1");
+                let Some((head, entries)) = transcript(self.run(all).await?)? else {
+                    return Err(unknown(key));
+                };
+                return Ok(Transcript::new(head.session, entries, range));
+            }
+            let places = range.places(&head.session);
+            if !places.single.is_empty() && matches!(range, Range::Window(_)) {
+                let single = places.single.iter();
+                let asked = single.fold(call().with("places"), |call, place| call.number(*place));
+                match transcript(self.run(asked).await?)? {
+                    Some((same, mut first)) if same.revision == head.revision => {
+                        first.append(&mut entries);
+                        entries = first;
+                    }
+                    // It went on in between: what was read does not belong together.
+                    Some(_) => continue,
+                    None => return Err(unknown(key)),
+                }
+            }
+            return Ok(Transcript::new(head.session, entries, range));
+        }
+        Err(SessionError::Job(garbled()))
+    }
+
+    async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
+        let mark = filter.mark()?;
+        let owners = match &filter.owner {
+            Some(owner) => vec![owner.clone()],
+            None => self.owners().await?,
+        };
+        let mut found = Vec::new();
+        for owner in owners {
+            if mark.as_ref().is_some_and(|mark| *owner < *mark.owner) {
+                continue;
+            }
+            let place = mark.clone().filter(|mark| *mark.owner == *owner);
+            self.list_of(&owner, filter, place, &mut found).await?;
+            if found.len() > filter.room() {
+                break;
+            }
+        }
+        Ok(filter.page(found))
+    }
+
+    async fn count(&self, owner: Option<&str>) -> Result<u64, SessionError> {
+        let owners = match owner {
+            Some(owner) => vec![owner.to_owned()],
+            None => self.owners().await?,
+        };
+        let mut count = 0;
+        for owner in owners {
+            let mut ask = cmd("ZCARD");
+            ask.arg(format!("{}active", owner_prefix(&self.shared.link, &owner)));
+            match self.shared.link.ask(&ask).await? {
+                Value::Int(sessions) => count += u64::try_from(sessions).unwrap_or(0),
+                _ => return Err(garbled().into()),
+            }
+        }
+        Ok(count)
+    }
+
+    async fn delete(&self, key: &SessionKey) -> Result<(), SessionError> {
+        let call = self.call(key.owner(), "delete").with(key.id()).with("");
+        self.shared.heads.invalidate(key);
+        match self.run(call).await? {
+            Value::Int(1) => Ok(()),
+            _ => Err(unknown(key)),
+        }
+    }
+
+    async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError> {
+        let now = self.shared.clock.now();
+        let since = now.saturating_sub(millis(idle));
+        let mut removed = 0;
+        for owner in self.owners().await? {
+            let mut kept = 0;
+            loop {
+                let call = self.call(&owner, "idle").number(since);
+                let found = heads(self.run(call.number(kept).number(STEP)).await?)?;
+                let last = (found.len() as u64) < STEP;
+                for head in found {
+                    let (key, revision) = (&head.session.key, head.revision);
+                    let call = self.call(&owner, "delete").with(key.id()).number(revision);
+                    if head.is_idle(since, now) && self.run(call).await? == Value::Int(1) {
+                        self.shared.heads.invalidate(key);
+                        removed += 1;
+                    } else {
+                        kept += 1;
+                    }
+                }
+                if last {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn put_file(
+        &self,
+        key: &SessionKey,
+        name: &str,
+        body: Bytes,
+    ) -> Result<(), SessionError> {
+        check_file(name, &body, 0)?;
+        let call = self.call(key.owner(), "put").with(key.id()).with(name);
+        match self.run(call.number(FILE_LIMIT).with(&body)).await? {
+            Value::Int(1) => Ok(()),
+            Value::Int(others) if others < 0 => check_file(name, &body, others.unsigned_abs()),
+            _ => Err(unknown(key)),
+        }
+    }
+
+    async fn file(&self, key: &SessionKey, name: &str) -> Result<Bytes, SessionError> {
+        let prefix = owner_prefix(&self.shared.link, key.owner());
+        let mut ask = cmd("HGET");
+        ask.arg(format!("{prefix}f:{}", key.id())).arg(name);
+        match self.shared.link.ask(&ask).await? {
+            Value::BulkString(body) => Ok(body.into()),
+            _ => Err(unknown_file(key, name)),
+        }
+    }
+
+    async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
+        let call = self.call(key.owner(), "drop").with(key.id()).with(name);
+        match self.run(call).await? {
+            Value::Int(dropped @ 0..) => Ok(dropped == 1),
+            _ => Err(unknown(key)),
+        }
+    }
+}
+
+fn add(call: Call, messages: &[Added]) -> Call {
+    messages
+        .iter()
+        .fold(call, |call, message| call.with(&*message.body))
+}
+
+fn text(head: &Head) -> Result<String, SessionError> {
+    serde_json::to_string(head).map_err(|e| SessionError::invalid("session", e.to_string()))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, SessionError> {
+    let Value::BulkString(text) = value else {
+        return Err(garbled().into());
+    };
+    serde_json::from_slice(text).map_err(|_| garbled().into())
+}
+
+fn length(value: &Value) -> usize {
+    match value {
+        Value::BulkString(text) => text.len(),
+        _ => 0,
+    }
+}
+
+fn heads(value: Value) -> Result<Vec<Head>, SessionError> {
+    Parts::of(value)?.map(|head| parse(&head)).collect()
+}
+
+/// A head and messages, if the session is there.
+fn transcript(value: Value) -> Result<Option<(Head, Vec<Entry>)>, SessionError> {
+    if value == Value::Nil {
+        return Ok(None);
+    }
+    let mut parts = Parts::of(value)?;
+    let head = parse(&parts.next()?)?;
+    let bodies = Parts::of(parts.next()?)?;
+    let entries = bodies.map(|body| parse(&body)).collect::<Result<_, _>>()?;
+    Ok(Some((head, entries)))
+}
+
+fn bodies(value: Value) -> Result<Option<Vec<Value>>, SessionError> {
+    if value == Value::Nil {
+        return Ok(None);
+    }
+    bodies_of(value).map(Some)
+}
+
+fn bodies_of(value: Value) -> Result<Vec<Value>, SessionError> {
+    let mut parts = Parts::of(value)?;
+    parts.next()?;
+    Ok(Parts::of(parts.next()?)?.collect())
+}

@@ -1,0 +1,188 @@
+//! Sessions and messages as rows: what is read and written inside a transaction.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::clock::EpochMillis;
+use crate::job::sqlite::trouble::{count, number, unreadable};
+use crate::session::query::{Mark, Places};
+use crate::session::rules::{Added, Head, Tail};
+use crate::session::{Entry, Session, SessionFilter, SessionKey};
+
+/// A session's row number and its head.
+pub(super) fn find(db: &Connection, key: &SessionKey) -> rusqlite::Result<Option<(i64, Head)>> {
+    let found: Option<(i64, String)> = db
+        .prepare_cached("SELECT number, head FROM session WHERE owner = ?1 AND id = ?2")?
+        .query_row([key.owner(), key.id()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let read = |(row, head): (i64, String)| Ok((row, parse(&head)?));
+    found.map(read).transpose()
+}
+
+pub(super) fn insert(db: &Connection, head: &Head) -> rusqlite::Result<i64> {
+    let session = &head.session;
+    db.prepare_cached("INSERT INTO session (owner, id, active_at, head) VALUES (?1, ?2, ?3, ?4)")?
+        .insert(params![
+            session.key.owner(),
+            session.key.id(),
+            number(session.active_at),
+            text(head)?
+        ])
+}
+
+pub(super) fn update(db: &Connection, row: i64, head: &Head) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE session SET active_at = ?2, head = ?3 WHERE number = ?1")?
+        .execute(params![row, number(head.session.active_at), text(head)?])?;
+    Ok(())
+}
+
+/// Removes a session with all that is kept with it.
+pub(super) fn delete(db: &Connection, row: i64) -> rusqlite::Result<()> {
+    for statement in [
+        "DELETE FROM message WHERE session = ?1",
+        "DELETE FROM file WHERE session = ?1",
+        "DELETE FROM session WHERE number = ?1",
+    ] {
+        db.prepare_cached(statement)?.execute([row])?;
+    }
+    Ok(())
+}
+
+pub(super) fn add(db: &Connection, row: i64, messages: &[Added]) -> rusqlite::Result<()> {
+    let mut insert =
+        db.prepare_cached("INSERT INTO message (session, place, body) VALUES (?1, ?2, ?3)")?;
+    for message in messages {
+        insert.execute(params![row, number(message.place), &*message.body])?;
+    }
+    Ok(())
+}
+
+/// Removes the messages from a place on.
+pub(super) fn cut(db: &Connection, row: i64, place: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM message WHERE session = ?1 AND place >= ?2")?
+        .execute([row, number(place)])?;
+    Ok(())
+}
+
+/// The last turn, told by the place of the last message.
+pub(super) fn tail(db: &Connection, row: i64, last: u64) -> rusqlite::Result<Option<Tail>> {
+    let places = Places {
+        single: vec![last],
+        from: 0,
+        to: 0,
+    };
+    let Some(last) = messages(db, row, &places)?.pop() else {
+        return Ok(None);
+    };
+    let bytes: i64 = db
+        .prepare_cached(
+            "SELECT coalesce(sum(length(CAST(body AS BLOB))), 0) FROM message
+             WHERE session = ?1 AND place >= ?2",
+        )?
+        .query_row([row, number(last.turn)], |found| found.get(0))?;
+    Ok(Some(Tail {
+        place: last.turn,
+        bytes: count(bytes),
+    }))
+}
+
+/// The messages behind a version, or all if some were removed since.
+pub(super) fn since(
+    db: &Connection,
+    row: i64,
+    version: u64,
+    removed_at: u64,
+) -> rusqlite::Result<Vec<Entry>> {
+    let mut query =
+        db.prepare_cached("SELECT body FROM message WHERE session = ?1 ORDER BY place DESC")?;
+    let mut rows = query.query([row])?;
+    let mut found: Vec<Entry> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let entry: Entry = parse(row.get_ref(0)?.as_str()?)?;
+        if entry.version <= version && removed_at <= version {
+            break;
+        }
+        found.push(entry);
+    }
+    found.reverse();
+    Ok(found)
+}
+
+pub(super) fn messages(db: &Connection, row: i64, places: &Places) -> rusqlite::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    let mut one =
+        db.prepare_cached("SELECT body FROM message WHERE session = ?1 AND place = ?2")?;
+    for place in &places.single {
+        let body: Option<String> = one
+            .query_row([row, number(*place)], |row| row.get(0))
+            .optional()?;
+        if let Some(body) = body {
+            found.push(parse(&body)?);
+        }
+    }
+    let mut run = db.prepare_cached(
+        "SELECT body FROM message WHERE session = ?1 AND place >= ?2 AND place < ?3 ORDER BY place",
+    )?;
+    let mut rows = run.query([row, number(places.from), number(places.to)])?;
+    while let Some(row) = rows.next()? {
+        found.push(parse(row.get_ref(0)?.as_str()?)?);
+    }
+    Ok(found)
+}
+
+/// The sessions of a page, and one more if there are more.
+pub(super) fn list(
+    db: &Connection,
+    filter: &SessionFilter,
+    mark: Option<&Mark>,
+) -> rusqlite::Result<Vec<Session>> {
+    let mut query = db.prepare_cached(
+        "SELECT head FROM session
+         WHERE (?1 IS NULL OR owner = ?1)
+           AND (?2 IS NULL OR owner > ?2
+                OR (owner = ?2 AND (active_at < ?3 OR (active_at = ?3 AND id < ?4))))
+         ORDER BY owner, active_at DESC, id DESC",
+    )?;
+    let mut rows = query.query(params![
+        filter.owner,
+        mark.map(|mark| &*mark.owner),
+        mark.map_or(0, |mark| number(mark.active_at)),
+        mark.map(|mark| &*mark.id)
+    ])?;
+    let mut found = Vec::new();
+    while found.len() <= filter.room()
+        && let Some(row) = rows.next()?
+    {
+        let session = parse::<Head>(row.get_ref(0)?.as_str()?)?.session;
+        if filter.wants(&session) {
+            found.push(session);
+        }
+    }
+    Ok(found)
+}
+
+/// Sessions that were not used since then: their rows and heads, at most so many.
+pub(super) fn idle(
+    db: &Connection,
+    since: EpochMillis,
+    after: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<(i64, Head)>> {
+    let mut query = db.prepare_cached(
+        "SELECT number, head FROM session INDEXED BY session_idle
+         WHERE active_at <= ?1 AND number > ?2 ORDER BY number LIMIT ?3",
+    )?;
+    let rows = query.query_map(params![number(since), after, number(most as u64)], |row| {
+        Ok((row.get(0)?, parse(row.get_ref(1)?.as_str()?)?))
+    })?;
+    rows.collect()
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(unreadable)
+}
+
+fn text(head: &Head) -> rusqlite::Result<String> {
+    serde_json::to_string(head).map_err(unreadable)
+}
