@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clock::EpochMillis;
+use crate::conversation::ConversationError;
 use crate::credential::CredentialStatus;
 use crate::job::JobError;
 use crate::provider::Fault;
@@ -192,6 +193,9 @@ pub enum Error {
     /// A refusal or a trouble of where sessions are kept.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A refusal of a conversation.
+    #[error(transparent)]
+    Conversation(#[from] ConversationError),
 }
 
 impl Error {
@@ -224,6 +228,7 @@ impl Error {
             Self::Closed => "closed",
             Self::Job(error) => error.code(),
             Self::Session(error) => error.code(),
+            Self::Conversation(error) => error.code(),
         }
     }
 
@@ -244,7 +249,12 @@ impl Error {
     /// apply `fault`, `partial`, `earliest` (epoch milliseconds) and `credentials`.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut value = json!({ "code": self.code(), "message": self.to_string() });
+        let mut value = match self {
+            Self::Job(error) => return error.to_json(),
+            Self::Session(error) => return error.to_json(),
+            Self::Conversation(error) => return error.to_json(),
+            _ => json!({ "code": self.code(), "message": self.to_string() }),
+        };
         if let Some(fault) = self.fault() {
             value["fault"] = json!(fault);
         }

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connect;
+pub mod conversation;
 pub mod credential;
 pub mod error;
 pub mod job;

@@ -1,5 +1,6 @@
 //! The exit codes of both programs: what a script may rely on.
 
+use crate::conversation::ConversationError;
 use crate::error::Error;
 use crate::job::JobError;
 use crate::session::SessionError;
@@ -50,6 +51,8 @@ pub fn code_of(error: &Error) -> u8 {
         ) => BAD_INPUT,
         Error::Session(SessionError::Job(error)) => code_of(&Error::Job(error.clone())),
         Error::Session(_) => BAD_INPUT,
+        Error::Conversation(ConversationError::NoAnswer { .. }) => CALL_FAILED,
+        Error::Conversation(_) => BAD_INPUT,
         Error::Job(_)
         | Error::PoolSaturated { .. }
         | Error::DeadlineExceeded { .. }

@@ -133,7 +133,7 @@ impl Content {
         }
     }
 
-    fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::Parts(Value::Null) => 0,

@@ -21,9 +21,12 @@ pub struct Entry {
     pub kind: EntryKind,
     /// What was said.
     pub message: Message,
-    /// The tokens that the provider counted for the request that led to it, answer included.
+    /// The tokens that it takes, by the provider's count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+    /// The name of its turn, if that has one, on the turn's last message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Box<str>>,
 }
 
 /// What a message is for.

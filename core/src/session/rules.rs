@@ -196,8 +196,9 @@ impl Head {
         self.session.version += 1;
         self.session.turns += 1;
         let first = self.session.messages;
-        let mut added = Vec::with_capacity(turn.messages.len());
-        for new in turn.messages {
+        let count = turn.messages.len();
+        let mut added = Vec::with_capacity(count);
+        for (at, new) in turn.messages.into_iter().enumerate() {
             added.push(self.push(Entry {
                 place: self.session.messages,
                 turn: first,
@@ -206,6 +207,7 @@ impl Head {
                 kind: new.kind,
                 message: new.message,
                 tokens: new.tokens,
+                key: turn.key.clone().filter(|_| at + 1 == count),
             })?);
         }
         if let Some(key) = turn.key {
