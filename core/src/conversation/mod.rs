@@ -13,6 +13,7 @@ mod template;
 mod turn;
 mod turns;
 mod window;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -15,6 +15,7 @@ mod rules;
 mod session;
 pub mod sqlite;
 mod transfer;
+pub mod wire;
 mod write;
 
 pub use entry::{Entry, EntryKind};
