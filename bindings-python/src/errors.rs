@@ -1,14 +1,20 @@
 //! Errors of the core as exceptions: the classes are Python's, the content the core's.
 
 use credential_rotation::error::CODES;
-use credential_rotation::{Error, job};
+use credential_rotation::{Error, conversation, job, session};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 /// Every code of the core.
 #[pyfunction]
 pub(crate) fn error_codes() -> Vec<&'static str> {
-    [&CODES[..], &job::CODES[..]].concat()
+    [
+        &CODES[..],
+        &job::CODES[..],
+        &session::CODES[..],
+        &conversation::CODES[..],
+    ]
+    .concat()
 }
 
 /// The exception object of an error.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 mod accounts;
 mod asker;
+mod conversations;
 mod desk;
 mod dispatch;
 mod errors;
@@ -18,6 +19,7 @@ mod provider;
 mod qwen;
 mod rotation;
 mod runtime;
+mod sessions;
 mod stream;
 mod testing;
 mod wait;
@@ -36,7 +38,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(dispatch::leave, module)?)?;
     module.add_function(wrap_pyfunction!(program::run_cli, module)?)?;
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
+    module.add_function(wrap_pyfunction!(conversations::stage, module)?)?;
     module.add_class::<accounts::AccountsFolder>()?;
+    module.add_class::<conversations::Conversations>()?;
+    module.add_class::<conversations::TurnStream>()?;
     module.add_class::<desk::Desk>()?;
     module.add_class::<desk::Task>()?;
     module.add_class::<jobs::JobEvents>()?;
@@ -47,6 +52,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<provider::Question>()?;
     module.add_class::<qwen::QwenService>()?;
     module.add_class::<rotation::Rotation>()?;
+    module.add_class::<sessions::SessionManager>()?;
     module.add_class::<stream::AnswerStream>()?;
     module.add_class::<testing::SimulatedEndpoint>()?;
     module.add_class::<worker::JobAttempt>()?;

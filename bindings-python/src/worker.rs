@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use credential_rotation::Error;
+use credential_rotation::conversation::jobs::{GENERATION, TRAINING, handler};
 use credential_rotation::job::worker::{
     Context, Handler, HandlerError, Lane, Worker as Core, WorkerHandle, WorkerReport,
 };
@@ -20,6 +21,7 @@ use pyo3::types::{PyBytes, PyList};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
+use crate::conversations::Conversations;
 use crate::desk::{Desk, Reply, Task};
 use crate::dispatch::dispatch;
 use crate::errors::raised;
@@ -91,6 +93,8 @@ impl Worker {
     }
 
     /// Runs until it is stopped; attempts are announced by `deliver()` on the desk's loop.
+    /// Training and generation are the core's business, if there are conversations.
+    #[pyo3(signature = (desk, number, jobs, deliver, conversations=None))]
     fn run(
         &self,
         py: Python<'_>,
@@ -98,16 +102,23 @@ impl Worker {
         number: u64,
         jobs: &JobManager,
         deliver: Py<PyAny>,
+        conversations: Option<&Conversations>,
     ) -> PyResult<Task> {
         let ring = desk.event_loop().getattr(py, "call_soon_threadsafe")?;
         *self.inbox.bell.lock() = Some(Arc::new(Bell { ring, deliver }));
         let (options, inbox) = (self.options.clone(), Arc::clone(&self.inbox));
         let connected = jobs.current();
+        let conversations = conversations.map(Conversations::core);
         let (told, handle) = oneshot::channel();
         let task = desk.submit(py, number, async move {
             let built = async {
                 let jobs = connected.await?;
                 let mut builder = Core::builder(jobs).default_handler(Host(inbox));
+                if let Some(conversations) = &conversations {
+                    for kind in [TRAINING, GENERATION] {
+                        builder = builder.handler(kind, handler(conversations));
+                    }
+                }
                 for lane in &options.queues {
                     builder = builder.with_lane(Lane::parse(lane)?);
                 }

@@ -127,6 +127,14 @@ impl Wrapper {
         Self { core, hosted }
     }
 
+    pub(crate) fn core(&self) -> wrapper::Wrapper {
+        self.core.clone()
+    }
+
+    pub(crate) fn hosted(&self) -> bool {
+        self.hosted
+    }
+
     fn perform(
         &self,
         py: Python<'_>,

@@ -121,8 +121,26 @@ REACHED: dict[str, Callable[[Make, Path], Any]] = {
     "manager_closed": lambda _, __: after_close(),
 }
 
-# Told to the core's own workers, and in the shell.
-ELSEWHERE = {"stale_attempt", "unknown_queue"}
+# Told to the core's own workers, in the shell, and reached in `test_sessions.py` and
+# `test_conversation.py`.
+ELSEWHERE = {
+    "stale_attempt",
+    "unknown_queue",
+    "invalid_session",
+    "unknown_session",
+    "session_taken",
+    "stale_version",
+    "session_too_large",
+    "unknown_file",
+    "invalid_import",
+    "invalid_conversation",
+    "not_trained",
+    "empty_document",
+    "template_field",
+    "unknown_template",
+    "window_too_small",
+    "no_answer",
+}
 
 
 def memory() -> JobManager:

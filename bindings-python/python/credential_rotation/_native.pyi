@@ -36,6 +36,9 @@ __all__ = [
 def version() -> str:
     """The version of the core."""
 
+def stage(kind: str, state: str) -> str:
+    """A job's state in the words that people are shown."""
+
 def error_codes() -> list[str]:
     """Every code of the core."""
 
@@ -136,6 +139,39 @@ class JobManager:
     def events(self) -> JobEvents: ...
 
 @final
+class SessionManager:
+    """Where sessions are kept; wishes and answers are JSON."""
+
+    @staticmethod
+    def connect(url: str) -> SessionManager: ...
+    def ask(self, wish: str) -> str: ...
+    def aask(self, desk: Desk, number: int, wish: str) -> Task: ...
+    def put_file(self, owner: str, id: str, name: str, body: bytes) -> None: ...
+    def file(self, owner: str, id: str, name: str) -> bytes: ...
+
+@final
+class Conversations:
+    """Sessions and those who answer in them."""
+
+    def __new__(
+        cls,
+        sessions: SessionManager,
+        wrapper: Wrapper,
+        wrappers: list[tuple[str, Wrapper]],
+        options: str,
+    ) -> Conversations: ...
+    def say(self, wish: str) -> TurnStream: ...
+    def submit(self, jobs: JobManager, order: str, file: bytes | None = None) -> str: ...
+
+@final
+class TurnStream:
+    """A turn as it goes on."""
+
+    def next(self) -> str | None: ...
+    def anext(self, desk: Desk, number: int) -> Task: ...
+    def close(self) -> None: ...
+
+@final
 class JobEvents:
     """What happens to jobs, as it comes."""
 
@@ -149,7 +185,12 @@ class Worker:
 
     def __new__(cls, options: str) -> Worker: ...
     def run(
-        self, desk: Desk, number: int, jobs: JobManager, deliver: Callable[[], None]
+        self,
+        desk: Desk,
+        number: int,
+        jobs: JobManager,
+        deliver: Callable[[], None],
+        conversations: Conversations | None = None,
     ) -> Task: ...
     def stop(self, now: bool = False) -> None: ...
     def take(self) -> tuple[list[tuple[int, JobAttempt]], list[int]]: ...

@@ -299,10 +299,101 @@ class ManagerClosedError(JobError):
     code = "manager_closed"
 
 
+class SessionError(CredentialRotationError):
+    """A refusal of where sessions are kept; the session is as it was."""
+
+
+class InvalidSessionError(SessionError, ValueError):
+    """A field that no session can have."""
+
+    code = "invalid_session"
+
+
+class UnknownSessionError(SessionError, LookupError):
+    """There is no session of that id, or it is another owner's."""
+
+    code = "unknown_session"
+
+
+class SessionTakenError(SessionError):
+    """A session of that id is there."""
+
+    code = "session_taken"
+
+
+class StaleVersionError(SessionError):
+    """The session has gone on since it was read."""
+
+    code = "stale_version"
+
+
+class SessionTooLargeError(SessionError, ValueError):
+    """Something is over a limit of the session's."""
+
+    code = "session_too_large"
+
+
+class UnknownFileError(SessionError, LookupError):
+    """No file of that name is kept with the session."""
+
+    code = "unknown_file"
+
+
+class InvalidImportError(SessionError, ValueError):
+    """A line of an export is none; nothing was taken in."""
+
+    code = "invalid_import"
+
+
+class ConversationError(CredentialRotationError):
+    """A refusal of a conversation; the session is as it was."""
+
+
+class InvalidConversationError(ConversationError, ValueError):
+    """A setting or argument that cannot be used."""
+
+    code = "invalid_conversation"
+
+
+class NotTrainedError(ConversationError):
+    """Something is to be written in a style that was never taught."""
+
+    code = "not_trained"
+
+
+class EmptyDocumentError(ConversationError, ValueError):
+    """A document without text."""
+
+    code = "empty_document"
+
+
+class TemplateFieldError(ConversationError, ValueError):
+    """A prompt lacks a field, or has one that cannot be put in."""
+
+    code = "template_field"
+
+
+class UnknownTemplateError(ConversationError, LookupError):
+    """There is no prompt of that name."""
+
+    code = "unknown_template"
+
+
+class WindowTooSmallError(ConversationError):
+    """What must be sent is over the window."""
+
+    code = "window_too_small"
+
+
+class NoAnswerError(ConversationError):
+    """The model said nothing."""
+
+    code = "no_answer"
+
+
 def _all(kind: type[CredentialRotationError]) -> list[type[CredentialRotationError]]:
-    return [
-        one for sub in kind.__subclasses__() for one in (sub, *_all(sub)) if one is not JobError
-    ]
+    found = [one for sub in kind.__subclasses__() for one in (sub, *_all(sub))]
+    return [one for one in found if "code" in vars(one)]
 
 
 CLASSES: dict[str, type[CredentialRotationError]] = {

@@ -42,10 +42,11 @@ class Attempt(NamedTuple):
 
 def trail_from_wire(text: str) -> list[Attempt]:
     """Build attempts from the core's JSON."""
-    return [_attempt(row) for row in json.loads(text)]
+    return [attempt_from_wire(row) for row in json.loads(text)]
 
 
-def _attempt(row: dict[str, Any]) -> Attempt:
+def attempt_from_wire(row: dict[str, Any]) -> Attempt:
+    """Build an attempt from what the core tells of it."""
     fault = row.get("fault")
     return Attempt(
         row["credential"],

@@ -12,10 +12,13 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from credential_rotation import _desk, _native
 from credential_rotation.jobs import JobManager
+
+if TYPE_CHECKING:
+    from credential_rotation.conversation import Conversations
 
 __all__ = ["Handlers", "JobContext", "Snooze", "Unrecoverable", "Worker"]
 
@@ -113,6 +116,7 @@ class Worker(Handlers):
     ``payments,webhooks:1`` takes a webhook only when there is no payment. Functions run in
     threads, coroutines on the loop of :meth:`arun`; what they return is the job's result.
     Leases are kept outside of Python: a handler that holds the GIL or the loop loses nothing.
+    With ``conversations`` it does their training and generation, outside of Python too.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class Worker(Handlers):
         queues: Iterable[str],
         *,
         handlers: Handlers | None = None,
+        conversations: Conversations | None = None,
         id: str | None = None,
         lease: float | None = None,
         timeout: float | None = None,
@@ -140,6 +145,7 @@ class Worker(Handlers):
         if handlers is not None:
             self._handlers.update(handlers._handlers)
         self._jobs = jobs
+        self._conversations = conversations._core if conversations is not None else None
         self._core = _native.Worker(json.dumps(options))
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._coroutines: set[int] = set()
@@ -156,7 +162,9 @@ class Worker(Handlers):
         """Run until :meth:`stop`; cancelling it gives back at once what runs."""
         self._threads = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="job")
         running = asyncio.ensure_future(
-            _desk.current().result(self._core.run, self._jobs._core, self._deliver)
+            _desk.current().result(
+                self._core.run, self._jobs._core, self._deliver, self._conversations
+            )
         )
         try:
             told = await asyncio.shield(running)
