@@ -13,6 +13,7 @@ from credential_rotation.provider import Adapter
 __all__ = [
     "AccountsFolder",
     "AnswerStream",
+    "Conversations",
     "CredentialPool",
     "Desk",
     "HostProvider",
@@ -23,13 +24,16 @@ __all__ = [
     "Question",
     "QwenService",
     "Rotation",
+    "SessionManager",
     "SimulatedEndpoint",
     "Task",
+    "TurnStream",
     "Worker",
     "Wrapper",
     "error_codes",
     "leave",
     "run_cli",
+    "stage",
     "version",
 ]
 
