@@ -99,6 +99,14 @@ pub mod failure_kind {
     pub const BAD_PAYLOAD: &str = "bad_payload";
     /// The worker has no handler of that kind.
     pub const UNKNOWN_KIND: &str = "unknown_kind";
+    /// A webhook is at an address that deliveries do not go to.
+    pub const WEBHOOK_REFUSED: &str = "webhook_refused";
+    /// There is no secret to sign a webhook's delivery with.
+    pub const WEBHOOK_SECRET: &str = "webhook_secret";
+    /// A webhook did not answer, or not by 2xx.
+    pub const WEBHOOK_FAILED: &str = "webhook_failed";
+    /// A webhook answered 410: it wants no more.
+    pub const WEBHOOK_GONE: &str = "webhook_gone";
     /// The result is over the limit.
     pub const RESULT_TOO_LARGE: &str = "result_too_large";
 }

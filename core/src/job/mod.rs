@@ -43,3 +43,4 @@ pub use retry::RetryPolicy;
 pub use schedule::{Misfire, Schedule};
 pub use spec::{JobSpec, NAME_LIMIT, PRIORITY_LIMIT, TAG_LIMIT, check_queue};
 pub use state::{JobState, Move, TABLE};
+pub use webhook::{WEBHOOK_KIND, WEBHOOK_SECRET_VARIABLE, WebhookOptions};

@@ -69,7 +69,7 @@ pub struct JobSpec {
     /// The session it works on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Box<str>>,
-    /// Told of its end.
+    /// The URL that is told of its end, by a job of the kind `credential-rotation.webhook`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Box<str>>,
     /// To find it by.
@@ -174,10 +174,7 @@ impl JobSpec {
             let problem = "it says how long a `unique_key` is held: give one";
             return Err(JobError::invalid("unique_for_ms", problem));
         }
-        match &spec.webhook {
-            Some(url) => super::webhook::check_url(url),
-            None => Ok(()),
-        }
+        super::webhook::check(spec)
     }
 }
 

@@ -5,7 +5,8 @@ use rusqlite::{OptionalExtension, params};
 use super::row::Kept;
 use super::session::Turn;
 use super::trouble::{count, number, unreadable};
-use crate::job::{Enqueued, JobError, JobId, JobSpec, JobState, JobStatus, What};
+use crate::clock::EpochMillis;
+use crate::job::{Enqueued, JobError, JobId, JobSpec, JobState, JobStatus, What, webhook};
 
 impl Turn<'_> {
     /// Takes a job in that has been checked.
@@ -30,7 +31,30 @@ impl Turn<'_> {
             self.hold_key(key, &id, until)?;
         }
         spec.queue = std::sync::Arc::clone(&self.line.name);
-        let status = JobStatus::taken_in(now, due);
+        self.take_in(id, spec, due).map(Enqueued::Added)
+    }
+
+    /// One with a webhook has ended: another job is to tell.
+    pub(super) fn deliver(&mut self, ended: &Kept) -> rusqlite::Result<()> {
+        let Some(delivery) = webhook::delivery(&ended.id, &ended.spec, &ended.status) else {
+            return Ok(());
+        };
+        for name in webhook::names(&ended.id, &ended.status) {
+            if !self.has(&name)? {
+                return self.take_in(name, delivery, None).map(drop);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(
+        &mut self,
+        id: JobId,
+        spec: JobSpec,
+        due: Option<EpochMillis>,
+    ) -> rusqlite::Result<JobId> {
+        let size = spec.payload.len() as u64;
+        let status = JobStatus::taken_in(self.news.now, due);
         self.line.now.bytes += size;
         self.line.enter(status.state);
         let mut kept = Kept {
@@ -50,7 +74,7 @@ impl Turn<'_> {
             self.line.ring();
         }
         kept.insert(self.db, self.line.row)?;
-        Ok(Enqueued::Added(kept.id))
+        Ok(kept.id)
     }
 
     /// Gives a job that begins to wait its place; it is to be written behind it.

@@ -159,6 +159,7 @@ impl Turn<'_> {
     fn end(&mut self, kept: &mut Kept) -> rusqlite::Result<()> {
         self.line.now.bytes = self.line.now.bytes.saturating_sub(kept.size);
         self.release_key(kept)?;
+        self.deliver(kept)?;
         let failed_ttl = self.line.limits.failed_ttl_ms;
         let kept_for = rules::kept_for(kept.status.state, &kept.spec, failed_ttl);
         if kept_for == 0 {

@@ -9,7 +9,8 @@ use super::handler::{Handler, Handlers};
 use super::lane::Lane;
 use super::{Worker, presence};
 use crate::clock::{Clock, SystemClock};
-use crate::job::{JobError, NAME_LIMIT, SharedJobs};
+use crate::job::webhook::Deliveries;
+use crate::job::{JobError, NAME_LIMIT, SharedJobs, WEBHOOK_KIND, WebhookOptions};
 
 /// The most lanes of a worker.
 const LANE_LIMIT: usize = 100;
@@ -29,6 +30,7 @@ pub struct WorkerBuilder {
     timeout: Option<Duration>,
     grace: Duration,
     clock: Arc<dyn Clock>,
+    webhooks: WebhookOptions,
 }
 
 impl WorkerBuilder {
@@ -42,6 +44,7 @@ impl WorkerBuilder {
             timeout: None,
             grace: Duration::from_secs(30),
             clock: Arc::new(SystemClock),
+            webhooks: WebhookOptions::default(),
         }
     }
 
@@ -123,6 +126,14 @@ impl WorkerBuilder {
         self
     }
 
+    /// How it tells of the ends of jobs that have a webhook. Every worker does that for the
+    /// queues of its lanes, whatever its handlers.
+    #[must_use]
+    pub fn webhooks(mut self, options: WebhookOptions) -> Self {
+        self.webhooks = options;
+        self
+    }
+
     /// The worker, which does nothing yet.
     ///
     /// # Errors
@@ -131,6 +142,7 @@ impl WorkerBuilder {
         let lanes = self.lanes.into_iter().collect::<Result<Vec<Lane>, _>>()?;
         check_lanes(&lanes)?;
         self.handlers.check()?;
+        self.webhooks.check()?;
         if !LEASES.contains(&self.lease) {
             return Err(JobError::invalid("lease", "it is 50 ms to 12 hours"));
         }
@@ -139,6 +151,8 @@ impl WorkerBuilder {
             let problem = "it is 1 to 200 bytes without control characters";
             return Err(JobError::invalid("id", problem));
         }
+        let (jobs, clock) = (SharedJobs::clone(&self.jobs), Arc::clone(&self.clock));
+        let deliveries = Deliveries::new(jobs, self.webhooks, clock);
         Ok(Worker {
             control: Control::new(&lanes),
             lanes,
@@ -146,7 +160,7 @@ impl WorkerBuilder {
             crew: Arc::new(Crew {
                 jobs: self.jobs,
                 id: id.into(),
-                handlers: self.handlers,
+                handlers: self.handlers.on(WEBHOOK_KIND, deliveries),
                 lease: self.lease,
                 timeout: self.timeout,
                 clock: self.clock,

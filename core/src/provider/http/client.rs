@@ -85,6 +85,11 @@ impl Generation {
     }
 }
 
+/// The start of a client that is not a provider's, tuned as these are.
+pub(crate) fn http_client() -> Result<reqwest::ClientBuilder, Fault> {
+    Ok(builder(tls()?))
+}
+
 /// HTTP/1.1 on purpose: over HTTP/2 all calls to a host would share a single
 /// connection, wait behind its stream limit and break together.
 fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {

@@ -21,7 +21,7 @@ pub use classify::{ErrorFacts, classify};
 pub use endpoint::HttpLimits;
 pub use provider::HttpProvider;
 
-pub(crate) use client::HttpClient;
+pub(crate) use client::{HttpClient, http_client};
 pub(crate) use endpoint::secret_header;
 pub(crate) use exchange::{fault_inside, malformed};
 pub(crate) use live::{Progress, Reader};

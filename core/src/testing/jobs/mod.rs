@@ -32,6 +32,7 @@ mod limits;
 mod order;
 mod reading;
 mod upkeep;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +135,12 @@ checks! {
         a_role_has_one_holder,
         workers_are_there_while_they_say_so,
         whatever_happens_accepted_is_finished_and_live;
+    webhooks:
+        every_end_of_a_job_with_a_webhook_makes_one_delivery,
+        ends_that_no_worker_makes_are_delivered_too,
+        what_is_no_end_makes_no_delivery,
+        a_job_that_ends_again_is_told_of_again,
+        a_delivery_is_a_job_that_makes_no_other;
 }
 
 const QUEUE: &str = "work";

@@ -13,7 +13,7 @@ use super::news::News;
 use crate::clock::{EpochMillis, millis};
 use crate::job::{
     Claim, Claimed, Enqueued, Job, JobError, JobId, JobSpec, JobState, JobStatus, Lease, LogLine,
-    QueueCounts, QueueLimits, RateState, Settlement, What, rules,
+    QueueCounts, QueueLimits, RateState, Settlement, What, rules, webhook,
 };
 
 /// The most lines of a job's log that are kept.
@@ -110,9 +110,14 @@ impl Line {
             self.unique.insert(key.clone(), unique);
         }
         spec.queue = Arc::clone(&self.name);
-        self.bytes += size;
+        self.take_in(id.clone(), spec, due, news);
+        Enqueued::Added(id)
+    }
+
+    fn take_in(&mut self, id: JobId, spec: JobSpec, due: Option<EpochMillis>, news: &mut News) {
+        self.bytes += spec.payload.len() as u64;
         self.sequence += 1;
-        let status = JobStatus::taken_in(now, due);
+        let status = JobStatus::taken_in(news.now, due);
         self.counts[status.state as usize] += 1;
         let entry = Entry {
             place: Place::default(),
@@ -135,7 +140,6 @@ impl Line {
             }
             None => self.line_up(slot, news),
         }
-        Enqueued::Added(id)
     }
 
     /// Brings the queue up to date, and claims.
@@ -324,6 +328,7 @@ impl Line {
             }
         }
         let goes = (entry.until, slot);
+        self.deliver(slot, news);
         if kept == 0 {
             self.drop_entry(slot);
         } else if state == JobState::Failed {
@@ -332,6 +337,18 @@ impl Line {
             self.finished.insert(goes);
         }
         self.tell_if_drained(news);
+    }
+
+    /// One with a webhook has ended: another job is to tell.
+    fn deliver(&mut self, slot: usize, news: &mut News) {
+        let Job { id, spec, status } = &self.slots[slot].job;
+        let Some(delivery) = webhook::delivery(id, spec, status) else {
+            return;
+        };
+        let mut names = webhook::names(id, status);
+        if let Some(name) = names.find(|name| !self.ids.contains_key(name)) {
+            self.take_in(name, delivery, None, news);
+        }
     }
 
     fn drop_entry(&mut self, slot: usize) {

@@ -50,9 +50,9 @@ end
 -- The way of most jobs, without a table: done at the first attempt, and not kept.
 local function completed(packed, id, epoch, what)
   if what ~= 'complete' or not packed then return end
-  local state, _, logged, _, held, _, _, _, _, _, _, _, _, size, ttl, _, _, group, name =
+  local state, _, notes, _, held, _, _, _, _, _, _, _, _, size, ttl, _, _, group, name =
     struct.unpack(FORM, packed)
-  if state ~= RUNNING or held ~= 1 or epoch ~= '1' or logged ~= 0 or ttl > 0 or group ~= '' or name ~= '' then
+  if state ~= RUNNING or held ~= 1 or epoch ~= '1' or notes ~= 0 or ttl > 0 or group ~= '' or name ~= '' then
     return
   end
   out.lease[#out.lease + 1] = id
@@ -106,11 +106,11 @@ local function served(score)
   meta.served = math.max(meta.served, (score + 500 * LEVEL) % LEVEL)
 end
 
--- The way of most jobs, without a table: claimed for the first time, without group
--- and deadline.
+-- The way of most jobs, without a table: claimed for the first time, without group,
+-- deadline and webhook.
 local function taken_at_once(id, score, blob)
   local header, size = header_of(blob)
-  if header.group or header.deadline or header.unique_key then return false end
+  if header.group or header.deadline or header.unique_key or header.webhook then return false end
   local created = created_of(blob)
   local runs = out.runs
   runs[#runs + 1] = id

@@ -5,9 +5,11 @@
 -- A job's `run` record is there once it is more than waiting for the first time: the
 -- fields below, packed by `FORM`. 0 and '' stand for what is not there.
 local FORM = '>BBBhI4I4I4I4dddddI4ddsss'
-local STATE, CANCEL, LOGGED, PRIORITY, EPOCH, ATTEMPT, STALLS, MAX_STALLS = 1, 2, 3, 4, 5, 6, 7, 8
+local STATE, CANCEL, NOTES, PRIORITY, EPOCH, ATTEMPT, STALLS, MAX_STALLS = 1, 2, 3, 4, 5, 6, 7, 8
 local RUN_AT, STARTED, FINISHED, SCORE, SEQUENCE = 9, 10, 11, 12, 13
 local SIZE, TTL, DEADLINE, WORKER, GROUP, KEY = 14, 15, 16, 17, 18, 19
+-- The notes on a job: 1 if it has news of attempts, and 2 if it has a webhook.
+local REPORTED, HOOKED = 1, 2
 local WAITING, DELAYED, RUNNING, COMPLETED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6
 local NAMES = { 'waiting', 'delayed', 'running', 'completed', 'failed', 'cancelled' }
 local LIST, P = KEYS[1], ARGV[1]
@@ -122,6 +124,16 @@ local function flush()
   if #events > 0 then redis.call('PUBLISH', key('events'), cjson.encode(events)) end
 end
 
+local function base36(number)
+  local text = ''
+  for _ = 1, 8 do
+    local digit = number % 36
+    text = string.char(digit < 10 and 48 + digit or 87 + digit) .. text
+    number = math.floor(number / 36)
+  end
+  return text
+end
+
 -- A place in the line. Groups take turns by their tags; see memory/fair.rs.
 local function place(priority, name)
   local tag
@@ -165,7 +177,7 @@ local function created_of(blob) return tonumber(string.sub(blob, 1, 8), 36) end
 
 local function new_run(blob)
   local header, size = header_of(blob)
-  return { WAITING, 0, 0, header.priority or 0, 0, 0, 0, header.max_stalls or 3,
+  return { WAITING, 0, header.webhook and HOOKED or 0, header.priority or 0, 0, 0, 0, header.max_stalls or 3,
     created_of(blob), 0, 0, 0, 0, size, header.result_ttl_ms or HOUR, header.deadline or 0,
     '', header.group or '', header.unique_key or '' }
 end
@@ -254,22 +266,49 @@ local function free_key(id, run)
   end
 end
 
+local function has_news(run) return run[NOTES] % 2 == REPORTED end
+
 local function forget(id, run)
   out.job[#out.job + 1] = id
   out.run[#out.run + 1] = id
   -- What only later attempts, reports and ends leave behind.
-  if run[EPOCH] ~= 1 or run[LOGGED] ~= 0 or run[STATE] ~= RUNNING then
+  if run[EPOCH] ~= 1 or has_news(run) or run[STATE] ~= RUNNING then
     out.err[#out.err + 1] = id
     out.res[#out.res + 1] = id
     out.prog[#out.prog + 1] = id
   end
-  if run[LOGGED] ~= 0 then redis.call('DEL', key('log:' .. id)) end
+  if has_news(run) then redis.call('DEL', key('log:' .. id)) end
+end
+
+-- One with a webhook has ended: another job is to tell. As in webhook/mod.rs.
+local DELIVERY = '{"kind":"credential-rotation.webhook","max_attempts":8,"retry":{"kind":"list","delays_ms":[5000,300000,1800000,7200000,18000000,36000000,36000000],"jitter":0.1},"timeout_ms":20000}'
+local DELIVERED_ID_LIMIT = 150
+
+local function deliver(id, run, state)
+  local blob = redis.call('HGET', key('job'), id)
+  if not blob or #id > DELIVERED_ID_LIMIT then return end
+  local header = header_of(blob)
+  local name = 'webhook:' .. id
+  local more = { ':' .. whole(run[EPOCH]), ':' .. whole(now) }
+  while redis.call('HEXISTS', key('job'), name) == 1 do
+    if #more == 0 then return end
+    name = name .. table.remove(more, 1)
+  end
+  local payload = '{"id":' .. cjson.encode(id) .. ',"queue":' .. cjson.encode(LIST)
+    .. ',"kind":' .. cjson.encode(header.kind or LIST) .. ',"state":"' .. NAMES[state]
+    .. '","ended_at":' .. whole(now) .. ',"url":' .. cjson.encode(header.webhook) .. '}'
+  redis.call('HSET', key('job'), name, base36(now) .. DELIVERY .. '\n' .. payload)
+  redis.call('ZADD', key('ready'), whole(place(0, '')), name)
+  meta.bytes = meta.bytes + #payload
+  tell(name, 'waiting')
+  rung = true
 end
 
 local function finish(id, run, state)
   meta.bytes = meta.bytes - run[SIZE]
   free_key(id, run)
   tell(id, NAMES[state])
+  if run[NOTES] >= HOOKED then deliver(id, run, state) end
   local kept = state == FAILED and meta.failed_ttl or run[TTL]
   if kept <= 0 then
     forget(id, run)
@@ -324,18 +363,8 @@ local function is_drained()
     and redis.call('ZCARD', key('parked')) == 0
 end
 
--- Jobs pushed by anyone to the public list.
-local function base36(number)
-  local text = ''
-  for _ = 1, 8 do
-    local digit = number % 36
-    text = string.char(digit < 10 and 48 + digit or 87 + digit) .. text
-    number = math.floor(number / 36)
-  end
-  return text
-end
-
--- Ids are UTF-8 text: this leaves only what is not.
+-- Jobs pushed by anyone to the public list. Ids are UTF-8 text: this leaves only what
+-- is not.
 local SEQUENCES = { '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]',
   '[\225-\236\238\239][\128-\191][\128-\191]', '\237[\128-\159][\128-\191]',
   '\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]',

@@ -4,13 +4,11 @@ local id, epoch, progress = ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local packed = redis.call('HGET', key('run'), id)
 local run = packed and unpacked(packed)
 if not run or run[STATE] ~= RUNNING or run[EPOCH] ~= epoch then return 0 end
+local reported = false
 if progress ~= '' then
   redis.call('HSET', key('prog'), id, progress)
   tell(id, 'progress', cjson.decode(progress))
-  if run[LOGGED] == 0 then
-    run[LOGGED] = 1
-    save(id, run)
-  end
+  reported = true
 end
 if #ARGV > 6 then
   local lines = {}
@@ -20,10 +18,11 @@ if #ARGV > 6 then
   end
   many('RPUSH', key('log:' .. id), lines, 1)
   redis.call('LTRIM', key('log:' .. id), -1000, -1)
-  if run[LOGGED] ~= 1 then
-    run[LOGGED] = 1
-    save(id, run)
-  end
+  reported = true
+end
+if reported and not has_news(run) then
+  run[NOTES] = run[NOTES] + REPORTED
+  save(id, run)
 end
 flush()
 return 1
