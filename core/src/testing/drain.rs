@@ -8,6 +8,9 @@ use crate::job::{JobError, SharedJobs};
 /// Does jobs of all queues, one after the other, until none can be done now; also those
 /// that come about meanwhile. Jobs whose time is to come, and paused queues, are left.
 ///
+/// Webhooks are told nothing: their deliveries are done at once, unless a handler for
+/// [`WEBHOOK_KIND`](crate::job::WEBHOOK_KIND) is given.
+///
 /// No threads, no waiting: with a [`ManualClock`](super::ManualClock) under the jobs,
 /// move it on and call again to see what follows.
 ///

@@ -60,8 +60,9 @@ impl Turn<'_> {
                 let aside = self.line.now.parked;
                 if self.pass_over(&mut kept)? {
                     passed += 1;
-                    if self.line.now.parked < aside {
-                        // One was called back that may stand before the rest of these.
+                    let delivered = kept.status.state.is_finished() && kept.spec.webhook.is_some();
+                    if self.line.now.parked < aside || delivered {
+                        // One has come that may stand before the rest of these.
                         break;
                     }
                     continue;

@@ -1,5 +1,8 @@
 //! Tells of one end, by one request: the handler of deliveries in every worker.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

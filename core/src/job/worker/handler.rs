@@ -134,6 +134,14 @@ impl Handlers {
         self
     }
 
+    /// With a handler for that kind of job, unless there is one.
+    #[cfg(feature = "testing")]
+    pub(super) fn or_on(mut self, kind: &str, handler: impl Handler + 'static) -> Self {
+        let chosen = || Chosen::new(handler);
+        self.of.entry(kind.into()).or_insert_with(chosen);
+        self
+    }
+
     pub(super) fn of(&self, kind: &str) -> Option<&Chosen> {
         self.of.get(kind).or(self.otherwise.as_ref())
     }

@@ -20,7 +20,7 @@ pub(crate) enum Act {
     Reset,
 }
 
-/// A listening peer. Every connection gets the same script, then is closed.
+/// A listening peer. A connection gets its script, then is closed.
 pub(crate) struct RawPeer {
     /// Its address.
     pub(crate) url: Url,
@@ -31,14 +31,25 @@ pub(crate) struct RawPeer {
 }
 
 impl RawPeer {
+    /// One that treats all connections alike.
     pub(crate) async fn acting(script: Vec<Act>) -> Self {
+        Self::in_turn(vec![script]).await
+    }
+
+    /// One with a script for each connection; the last one is for all that follow.
+    pub(crate) async fn in_turn(mut scripts: Vec<Vec<Act>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (seen, requests) = mpsc::unbounded_channel();
         let (gone, closed) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (script, seen, gone) = (script.clone(), seen.clone(), gone.clone());
+                let script = match scripts.len() {
+                    0 => Vec::new(),
+                    1 => scripts[0].clone(),
+                    _ => scripts.remove(0),
+                };
+                let (seen, gone) = (seen.clone(), gone.clone());
                 tokio::spawn(serve(socket, script, seen, gone));
             }
         });
