@@ -93,6 +93,7 @@ export {
   Worker,
   type JobHandler,
   type Lane,
+  type WebhookOptions,
   type WorkerOptions,
   type WorkerReport,
 } from './worker.js';

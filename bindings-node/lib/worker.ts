@@ -16,6 +16,20 @@ export interface Lane {
   weights?: readonly number[];
 }
 
+/** How a worker tells of the ends of jobs that have a webhook. */
+export interface WebhookOptions {
+  /**
+   * What deliveries are signed with: `whsec_` and base64; two with a space between while one
+   * takes the other's place. Default: `CREDENTIAL_ROTATION_WEBHOOK_SECRET`.
+   */
+  secret?: string;
+  /**
+   * Whether they go to addresses that only this network can reach, too. Whoever adds jobs can
+   * then have requests made to all that the worker can reach.
+   */
+  allowPrivate?: boolean;
+}
+
 /** How a worker is set up. */
 export interface WorkerOptions {
   /**
@@ -31,6 +45,8 @@ export interface WorkerOptions {
   timeoutMs?: number;
   /** How long running jobs may go on when the worker is stopped. Default: 30 s. */
   graceMs?: number;
+  /** How it tells of the ends of jobs that have a webhook. */
+  webhooks?: WebhookOptions;
 }
 
 /** What a worker has done, as it was recorded. */

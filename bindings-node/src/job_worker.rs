@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use credential_rotation::job::worker::{HandlerError, Lane, Worker, WorkerHandle, WorkerReport};
-use credential_rotation::job::{Failure, JobError, Payload};
+use credential_rotation::job::{Failure, JobError, Payload, WebhookOptions};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
@@ -41,6 +41,7 @@ struct Options {
     lease_ms: Option<f64>,
     timeout_ms: Option<f64>,
     grace_ms: Option<f64>,
+    webhooks: Option<WebhookOptions>,
 }
 
 /// A lane, as on a command line or with its members apart.
@@ -198,6 +199,9 @@ impl Options {
         }
         if let Some(grace) = self.grace_ms {
             worker = worker.grace(duration(grace));
+        }
+        if let Some(webhooks) = self.webhooks {
+            worker = worker.webhooks(webhooks);
         }
         worker.build()
     }

@@ -1,7 +1,10 @@
 /** Workers: what their handlers get, what they give, and what happens to them. */
 import assert from 'node:assert/strict';
+import { Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -49,6 +52,37 @@ for (const [name, url] of backends) {
 
     /** @param {string} id */
     const ended = (id) => jobs.wait(id, { timeoutMs: 20_000 });
+
+    test('a webhook is told of an end', async (t) => {
+      /** @type {{ headers: import('node:http').IncomingHttpHeaders, body: string }[]} */
+      const told = [];
+      const server = createServer((request, response) => {
+        const pieces = /** @type {Buffer[]} */ ([]);
+        request.on('data', (piece) => pieces.push(piece));
+        request.on('end', () => {
+          told.push({ headers: request.headers, body: Buffer.concat(pieces).toString() });
+          response.writeHead(204).end();
+        });
+      });
+      await new Promise((done) => server.listen(0, '127.0.0.1', () => { done(null); }));
+      t.after(() => server.close());
+      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+      const key = Buffer.alloc(32, 7);
+      const webhooks = { secret: `whsec_${key.toString('base64')}`, allowPrivate: true };
+      const worker = new Worker(jobs, { queues: ['hooked:1'], webhooks });
+      worker.defaultHandler((job) => [job.kind]);
+      start(t, worker);
+      const { id } = await jobs.enqueue({ queue: 'hooked', webhook: `http://127.0.0.1:${port}/a` });
+      await ended(id);
+      assert.equal((await ended(`webhook:${id}`)).state, 'completed');
+      assert.equal(told.length, 1);
+      const [{ headers, body }] = /** @type {[typeof told[0]]} */ (told);
+      assert.equal(headers['webhook-id'], id);
+      assert.deepEqual(JSON.parse(body).data.result, ['hooked']);
+      const signed = `${id}.${headers['webhook-timestamp']}.${body}`;
+      const signature = createHmac('sha256', key).update(signed).digest('base64');
+      assert.equal(headers['webhook-signature'], `v1,${signature}`);
+    });
 
     test('a handler gets its job and gives its result', async (t) => {
       const worker = new Worker(jobs, { queues: ['letters:2'], id: `scribe-${name}` });

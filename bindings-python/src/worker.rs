@@ -13,7 +13,7 @@ use credential_rotation::conversation::jobs::{GENERATION, TRAINING, handler};
 use credential_rotation::job::worker::{
     Context, Handler, HandlerError, Lane, Worker as Core, WorkerHandle, WorkerReport,
 };
-use credential_rotation::job::{Failure, Payload};
+use credential_rotation::job::{Failure, Payload, WebhookOptions};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -28,13 +28,14 @@ use crate::errors::raised;
 use crate::jobs::JobManager;
 
 /// How a worker is set up, as JSON.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Options {
     queues: Vec<String>,
     id: Option<String>,
     lease_ms: Option<u64>,
     timeout_ms: Option<u64>,
     grace_ms: Option<u64>,
+    webhooks: Option<WebhookOptions>,
 }
 
 /// Runs jobs with handlers of Python's.
@@ -135,6 +136,9 @@ impl Worker {
                 if let Some(grace) = options.grace_ms {
                     builder = builder.grace(span(grace));
                 }
+                if let Some(webhooks) = options.webhooks {
+                    builder = builder.webhooks(webhooks);
+                }
                 builder.build()
             };
             let worker = match built.await {
@@ -182,18 +186,6 @@ impl Worker {
             rows.append((number, Bound::new(py, JobAttempt { context, answer })?))?;
         }
         Ok((rows, cancelled))
-    }
-}
-
-impl Clone for Options {
-    fn clone(&self) -> Self {
-        Self {
-            queues: self.queues.clone(),
-            id: self.id.clone(),
-            lease_ms: self.lease_ms,
-            timeout_ms: self.timeout_ms,
-            grace_ms: self.grace_ms,
-        }
     }
 }
 

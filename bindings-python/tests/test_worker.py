@@ -1,14 +1,19 @@
 """Workers whose handlers are Python's."""
 
 import asyncio
+import base64
+import hmac
+import json
 import os
+import queue as queue_of
 import signal
 import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from credential_rotation import (
@@ -214,6 +219,59 @@ def test_a_signal_drains_and_says_so(redis_url: str, queue: str, number: int) ->
     assert "'completed': 1" in out
     assert worker.returncode == 0
     assert jobs.find(name).result == "done"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps what it is told."""
+
+    told: ClassVar["queue_of.Queue[tuple[dict[str, str], bytes]]"]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.told.put((headers, body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+async def test_a_webhook_is_told_of_an_end(jobs: JobManager, queue: str) -> None:
+    Receiver.told = queue_of.Queue()
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/hooks"
+    key = b"0123456789abcdef0123456789abcdef"
+    secret = "whsec_" + base64.b64encode(key).decode()
+    for allow_private, state in [(False, "failed"), (True, "completed")]:
+        worker = Worker(jobs, [queue], webhooks={"secret": secret, "allow_private": allow_private})
+
+        @worker.handler()
+        async def shout(job: JobContext) -> str:
+            assert job.kind == queue
+            return str(job.payload).upper()
+
+        running = await working(worker)
+        name = await jobs.aenqueue(queue, "ciao", webhook=url)
+        await jobs.await_(name, timeout=SOON)
+        delivery = await jobs.await_(f"webhook:{name}", timeout=SOON)
+        assert delivery.state == state
+        worker.stop()
+        await running
+    server.shutdown()
+    server.server_close()
+    headers, body = Receiver.told.get_nowait()
+    assert Receiver.told.empty()
+    signed = f"{name}.{headers['webhook-timestamp']}.".encode() + body
+    signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    assert headers["webhook-signature"] == f"v1,{signature}"
+    assert headers["webhook-id"] == name
+    told = json.loads(body)
+    assert (told["type"], told["data"]["result"]) == ("job.completed", "CIAO")
+    with pytest.raises(InvalidJobError, match="whsec_") as refused:
+        await Worker(jobs, [queue], webhooks={"secret": "hunter2"}).arun()
+    assert "hunter2" not in str(refused.value)
 
 
 APP = """

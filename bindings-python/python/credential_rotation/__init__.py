@@ -95,7 +95,14 @@ if TYPE_CHECKING:
         SessionPage,
         Transcript,
     )
-    from credential_rotation.worker import Handlers, JobContext, Snooze, Unrecoverable, Worker
+    from credential_rotation.worker import (
+        Handlers,
+        JobContext,
+        Snooze,
+        Unrecoverable,
+        WebhookOptions,
+        Worker,
+    )
 
 __all__ = [
     "QUOTA_PATTERNS",
@@ -186,6 +193,7 @@ __all__ = [
     "Unrecoverable",
     "Usage",
     "WaitTimeoutError",
+    "WebhookOptions",
     "WindowTooSmallError",
     "Worker",
     "Wrapper",
@@ -225,6 +233,7 @@ _LATER = {
     "JobContext": "worker",
     "Snooze": "worker",
     "Unrecoverable": "worker",
+    "WebhookOptions": "worker",
     "Worker": "worker",
 }
 

@@ -32,6 +32,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--lease", type=float)
     parser.add_argument("--timeout", type=float)
     parser.add_argument("--grace", type=float)
+    parser.add_argument("--allow-private-webhooks", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args([word for word in words if word != "worker"])
     if given.url is None:
@@ -51,6 +52,7 @@ def run(words: Sequence[str]) -> int:
             lease=given.lease,
             timeout=given.timeout,
             grace=given.grace,
+            webhooks={"allow_private": given.allow_private_webhooks},
         )
         report = worker.run()
     except CredentialRotationError as error:

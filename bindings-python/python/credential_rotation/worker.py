@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from credential_rotation import _desk, _native
 from credential_rotation.jobs import JobManager
@@ -20,7 +20,7 @@ from credential_rotation.jobs import JobManager
 if TYPE_CHECKING:
     from credential_rotation.conversation import Conversations
 
-__all__ = ["Handlers", "JobContext", "Snooze", "Unrecoverable", "Worker"]
+__all__ = ["Handlers", "JobContext", "Snooze", "Unrecoverable", "WebhookOptions", "Worker"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -109,6 +109,17 @@ class Handlers:
         return register
 
 
+class WebhookOptions(TypedDict, total=False):
+    """How a worker tells of the ends of jobs that have a webhook."""
+
+    secret: str
+    """What deliveries are signed with: ``whsec_`` and base64; two with a space between while
+    one takes the other's place. Default: ``CREDENTIAL_ROTATION_WEBHOOK_SECRET``."""
+    allow_private: bool
+    """Whether they go to addresses that only this network can reach, too. Whoever adds jobs
+    can then have requests made to all that the worker can reach."""
+
+
 class Worker(Handlers):
     """Takes jobs of queues and runs a handler for each.
 
@@ -130,6 +141,7 @@ class Worker(Handlers):
         lease: float | None = None,
         timeout: float | None = None,
         grace: float | None = None,
+        webhooks: WebhookOptions | None = None,
     ) -> None:
         def ms(seconds: float | None) -> int | None:
             return None if seconds is None else max(0, int(seconds * 1000))
@@ -140,6 +152,7 @@ class Worker(Handlers):
             "lease_ms": ms(lease),
             "timeout_ms": ms(timeout),
             "grace_ms": ms(grace),
+            "webhooks": webhooks,
         }
         super().__init__()
         if handlers is not None:

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::StatusCode;
+use serde::Deserialize;
 use url::Url;
 
 use super::address::{self, AddressRefused, PublicOnly};
@@ -28,7 +29,10 @@ const ANSWER_LIMIT: usize = 4 * 1024;
 const ANSWER_SHOWN: usize = 200;
 
 /// How a worker tells of the ends of jobs that have a webhook.
-#[derive(Debug, Clone, Default)]
+///
+/// Its JSON form has the same members; those left out have the defaults.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct WebhookOptions {
     /// What deliveries are signed with: `whsec_` and base64, as the Standard Webhooks
     /// specification has it. While a new one takes the place of an old one, both, with a

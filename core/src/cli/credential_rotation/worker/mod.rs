@@ -14,6 +14,7 @@ use crate::cli::exit;
 use crate::cli::seconds::{LONGEST_ATTEMPT, milliseconds};
 use crate::cli::shell::{Ended, Shell, Stop};
 use crate::config::invalid;
+use crate::job::WebhookOptions;
 use crate::job::worker::{Lane, Worker as Runtime, WorkerReport};
 use crate::provider::cli::wait_for_groups;
 
@@ -44,6 +45,9 @@ pub(super) struct Worker {
     /// How long running jobs may go on when it is told to stop [default: 30]
     #[arg(long, value_name = "SECONDS")]
     grace: Option<f64>,
+    /// Let webhooks go to addresses of this network, too
+    #[arg(long)]
+    allow_private_webhooks: bool,
 }
 
 impl Worker {
@@ -96,7 +100,12 @@ impl Worker {
             jobs = self.place.connect() => jobs?,
             code = signals.next() => return Ok((WorkerReport::default(), code)),
         };
-        let mut builder = Runtime::builder(jobs.clone()).default_handler(command);
+        let mut builder = Runtime::builder(jobs.clone())
+            .default_handler(command)
+            .webhooks(WebhookOptions {
+                secret: None,
+                allow_private: self.allow_private_webhooks,
+            });
         for lane in &self.lanes {
             builder = builder.with_lane(Lane::parse(lane)?);
         }
