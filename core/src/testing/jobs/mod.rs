@@ -1,4 +1,4 @@
-//! What every [`JobManager`] must do, as a suite that any backend can run.
+//! What every [`JobManager`](crate::job::JobManager) must do, as a suite that any backend can run.
 //!
 //! A check makes its own store, drives it by a clock set by hand, and panics where
 //! the backend does otherwise. [`CHECKS`] lists them all by name:
