@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::clock::EpochMillis;
 use crate::conversation::ConversationError;
 use crate::credential::CredentialStatus;
+use crate::document::DocumentError;
 use crate::job::JobError;
 use crate::provider::Fault;
 use crate::session::SessionError;
@@ -196,6 +197,9 @@ pub enum Error {
     /// A refusal of a conversation.
     #[error(transparent)]
     Conversation(#[from] ConversationError),
+    /// A document that cannot be read.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
 }
 
 impl Error {
@@ -229,6 +233,7 @@ impl Error {
             Self::Job(error) => error.code(),
             Self::Session(error) => error.code(),
             Self::Conversation(error) => error.code(),
+            Self::Document(error) => error.code(),
         }
     }
 
@@ -253,6 +258,7 @@ impl Error {
             Self::Job(error) => return error.to_json(),
             Self::Session(error) => return error.to_json(),
             Self::Conversation(error) => return error.to_json(),
+            Self::Document(error) => return error.to_json(),
             _ => json!({ "code": self.code(), "message": self.to_string() }),
         };
         if let Some(fault) = self.fault() {

@@ -16,6 +16,7 @@ pub mod config;
 pub mod connect;
 pub mod conversation;
 pub mod credential;
+pub mod document;
 pub mod error;
 pub mod job;
 pub mod provider;

@@ -52,7 +52,7 @@ pub fn code_of(error: &Error) -> u8 {
         Error::Session(SessionError::Job(error)) => code_of(&Error::Job(error.clone())),
         Error::Session(_) => BAD_INPUT,
         Error::Conversation(ConversationError::NoAnswer { .. }) => CALL_FAILED,
-        Error::Conversation(_) => BAD_INPUT,
+        Error::Conversation(_) | Error::Document(_) => BAD_INPUT,
         Error::Job(_)
         | Error::PoolSaturated { .. }
         | Error::DeadlineExceeded { .. }

@@ -345,7 +345,8 @@ fn is_final(error: &Error) -> bool {
         | Error::InvalidConfig { .. }
         | Error::InvalidUrl { .. }
         | Error::RequestRejected { .. } => true,
-        error => material::is_final(error),
+        Error::Document(_) => true,
+        _ => false,
     }
 }
 

@@ -1,9 +1,12 @@
 //! Where a training job's text comes from.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Material;
+use crate::document::{self, Limits, Progress};
 use crate::error::Error;
 use crate::job::worker::Context;
 use crate::session::{SessionKey, SharedSessions};
@@ -24,8 +27,8 @@ pub(super) enum Source {
 }
 
 /// Refuses at once what no job could read.
-pub(super) fn check(_name: &str, _body: &Bytes) -> Result<(), Error> {
-    Ok(())
+pub(super) fn check(name: &str, body: &Bytes) -> Result<(), Error> {
+    Ok(document::check(body, Some(name), &Limits::default())?)
 }
 
 /// Reads it; tells how many pages it has.
@@ -33,21 +36,53 @@ pub(super) async fn read(
     sessions: &SharedSessions,
     key: &SessionKey,
     source: &Source,
-    _max_pages: Option<u32>,
-    _job: &Context,
+    max_pages: Option<u32>,
+    job: &Context,
 ) -> Result<(Material, Option<u32>), Error> {
     match source {
         Source::Text(material) => Ok((material.clone(), None)),
         Source::File { file, name } => {
+            job.progress(0.0, "fetching the document");
             let body = sessions.file(key, file).await?;
-            let text = String::from_utf8_lossy(&body).into_owned();
-            let title = name.clone();
-            Ok((Material { title, text }, None))
+            let (name, job) = (name.clone(), job.clone());
+            let reading = move || {
+                let limits = Limits {
+                    max_pages,
+                    ..Limits::default()
+                };
+                let found = document::read_with(&body, Some(&name), &limits, &mut |now| {
+                    tell(&job, now);
+                    match job.is_cancelled() {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                })?;
+                let title = found.title.clone().unwrap_or(name);
+                let pages = Some(found.page_count);
+                Ok::<_, Error>((
+                    Material {
+                        title,
+                        text: found.text(),
+                    },
+                    pages,
+                ))
+            };
+            // Reading takes a thread for seconds.
+            let read = tokio::task::spawn_blocking(reading).await;
+            read.map_err(|_| Error::Closed)?
         }
     }
 }
 
-/// Whether a document's error would come again.
-pub(super) fn is_final(_error: &Error) -> bool {
-    false
+/// Reading is the first third of a training.
+fn tell(job: &Context, now: Progress) {
+    #[allow(clippy::cast_precision_loss)]
+    let share = now.pages as f32 / now.page_count.max(1) as f32;
+    let words = format!(
+        "page {} of {} ({} bytes)",
+        now.pages + 1,
+        now.page_count,
+        now.bytes
+    );
+    job.progress(30.0 * share, words);
 }

@@ -1,0 +1,60 @@
+//! What a document may cost.
+
+use std::time::Duration;
+
+use super::DocumentError;
+
+/// What a document may cost. All of it holds for one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the file. Default: 64 MiB.
+    pub max_bytes: u64,
+    /// Read only the first so many pages. Default: all.
+    pub max_pages: Option<u32>,
+    /// Pages that are read, beyond which it is an error. Default: 5,000.
+    pub pages: u32,
+    /// Objects of a PDF file. Default: 500,000.
+    pub objects: u64,
+    /// Bytes that one stream may have unpacked while a PDF file is opened. Default: 64 MiB.
+    pub load_stream_bytes: usize,
+    /// Bytes that one stream of a page may have unpacked. Default: 16 MiB.
+    pub stream_bytes: usize,
+    /// Bytes of all unpacked streams. Default: 256 MiB.
+    pub content_bytes: u64,
+    /// Operations of all pages. Default: 20 million.
+    pub operations: u64,
+    /// How deep forms may lie in each other. Default: 12.
+    pub depth: u32,
+    /// Bytes of text. Default: 32 MiB.
+    pub output_bytes: usize,
+    /// Time. Default: 15 s.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 << 20,
+            max_pages: None,
+            pages: 5_000,
+            objects: 500_000,
+            load_stream_bytes: 64 << 20,
+            stream_bytes: 16 << 20,
+            content_bytes: 256 << 20,
+            operations: 20_000_000,
+            depth: 12,
+            output_bytes: 32 << 20,
+            time: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn check_size(&self, bytes: u64) -> Result<(), DocumentError> {
+        if bytes > self.max_bytes {
+            let limit = self.max_bytes;
+            return Err(DocumentError::TooLarge { bytes, limit });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! Fonts with codes of several bytes.
+
+use std::collections::HashMap;
+
+use hayro_cmap::{BfString, CMap, CMapName, CidFamily, WritingMode, load_embedded};
+use lopdf::{Dictionary, Object};
+
+use super::budget::Budget;
+use super::file::{File, dictionary_of, number};
+use super::program::Program;
+use super::to_unicode::ToUnicode;
+use crate::document::DocumentError;
+
+/// Identifiers that a font may have.
+const IDENTIFIERS: u32 = 0xFF_FFFF;
+/// Widths of single identifiers that are kept.
+const WIDTHS: usize = 100_000;
+
+/// A font with codes of several bytes.
+pub(super) struct Composite {
+    to_unicode: ToUnicode,
+    /// From codes to identifiers; none where they are the same two bytes.
+    codes: Option<CMap>,
+    /// Codes are UTF-16, whatever the identifiers.
+    unicode_codes: bool,
+    /// From identifiers to text, of the collection that they are of.
+    collection: Option<CMap>,
+    program: Option<Program>,
+    /// Glyphs by identifier, two bytes each.
+    glyphs: Option<Vec<u8>>,
+    widths: HashMap<u32, f32>,
+    ranges: Vec<(u32, u32, f32)>,
+    width: f32,
+    /// How far identifiers move down, where that is not their size.
+    falls: HashMap<u32, f32>,
+    fall: f32,
+    pub(super) vertical: bool,
+}
+
+impl Composite {
+    pub(super) fn read(
+        file: &File,
+        font: &Dictionary,
+        to_unicode: ToUnicode,
+        budget: &mut Budget<'_>,
+    ) -> Result<Self, DocumentError> {
+        let below = file.array(font, b"DescendantFonts").first();
+        let below = below.and_then(|below| dictionary_of(file.resolve(below)));
+        let encoding = file.get(font, b"Encoding");
+        let (mut codes, mut unicode_codes, mut vertical) = (None, false, false);
+        match encoding {
+            Object::Name(name) if name.starts_with(b"Identity") => {
+                vertical = name.ends_with(b"-V");
+            }
+            Object::Name(name) => {
+                let named = CMapName::from_bytes(name);
+                codes = load_embedded(named).and_then(|data| CMap::parse(data, load_embedded));
+                let text = String::from_utf8_lossy(name);
+                unicode_codes = text.contains("UCS2") || text.contains("UTF16");
+                vertical = name.ends_with(b"-V");
+            }
+            Object::Stream(stream) => {
+                if let Some(content) = file.content(stream, budget)? {
+                    codes = CMap::parse(&content, load_embedded);
+                }
+                let mode = codes
+                    .as_ref()
+                    .and_then(|codes| codes.metadata().writing_mode);
+                vertical = mode == Some(WritingMode::Vertical);
+            }
+            _ => {}
+        }
+        let info = below.and_then(|below| file.dictionary(below, b"CIDSystemInfo"));
+        let text = |key: &[u8]| match info.map(|info| file.get(info, key)) {
+            Some(Object::String(text, _)) => text.clone(),
+            _ => Vec::new(),
+        };
+        let family = CidFamily::from_registry_ordering(&text(b"Registry"), &text(b"Ordering"));
+        let collection = family
+            .ucs2_cmap()
+            .and_then(load_embedded)
+            .and_then(|data| CMap::parse(data, load_embedded));
+        let mut read = Self {
+            to_unicode,
+            codes,
+            unicode_codes,
+            collection,
+            program: None,
+            glyphs: None,
+            widths: HashMap::new(),
+            ranges: Vec::new(),
+            width: 1_000.0,
+            falls: HashMap::new(),
+            fall: 1_000.0,
+            vertical,
+        };
+        if let Some(below) = below {
+            read.width = file.number(below, b"DW").unwrap_or(1_000.0);
+            read.read_widths(file, below);
+            if vertical {
+                read.read_falls(file, below);
+            }
+            // What the table says is better than what the program lets guess.
+            if matches!(read.to_unicode, ToUnicode::None) && read.collection.is_none() {
+                read.read_program(file, below, budget)?;
+            }
+        }
+        Ok(read)
+    }
+
+    /// The next code of a string, and its length.
+    pub(super) fn code(&self, bytes: &[u8]) -> (u32, u8) {
+        let mut code = 0;
+        let Some(codes) = &self.codes else {
+            let low = bytes.get(1).copied().unwrap_or_default();
+            return (u32::from(bytes[0]) << 8 | u32::from(low), 2);
+        };
+        for (length, byte) in (1_u8..=4).zip(bytes) {
+            code = code << 8 | u32::from(*byte);
+            if codes.lookup_cid_code(code, length).is_some() {
+                return (code, length);
+            }
+        }
+        let low = bytes.get(1).copied().unwrap_or_default();
+        (u32::from(bytes[0]) << 8 | u32::from(low), 2)
+    }
+
+    /// A code's text and width.
+    pub(super) fn character(&self, code: u32, length: u8) -> (Option<String>, f32) {
+        let cid = match &self.codes {
+            Some(codes) => codes.lookup_cid_code(code, length).unwrap_or(0),
+            None => code,
+        };
+        let width = if self.vertical {
+            self.falls.get(&cid).copied().unwrap_or(self.fall)
+        } else {
+            self.width_of(cid)
+        };
+        let text = self
+            .to_unicode
+            .text(code)
+            .or_else(|| self.utf16(code, length))
+            .or_else(|| self.of_collection(cid))
+            .or_else(|| self.of_program(cid));
+        (text, width)
+    }
+
+    fn utf16(&self, code: u32, length: u8) -> Option<String> {
+        if !self.unicode_codes {
+            return None;
+        }
+        let units = match length {
+            4 => vec![(code >> 16) as u16, (code & 0xFFFF) as u16],
+            _ => vec![u16::try_from(code).ok()?],
+        };
+        String::from_utf16(&units).ok()
+    }
+
+    fn of_collection(&self, cid: u32) -> Option<String> {
+        match self.collection.as_ref()?.lookup_bf_string(cid)? {
+            BfString::Char(c) => Some(c.to_string()),
+            BfString::String(text) => Some(text),
+        }
+    }
+
+    fn of_program(&self, cid: u32) -> Option<String> {
+        let program = self.program.as_ref()?;
+        let cid = u16::try_from(cid).ok()?;
+        let text = match &self.glyphs {
+            Some(glyphs) => {
+                let at = usize::from(cid) * 2;
+                let pair: [u8; 2] = glyphs.get(at..at + 2)?.try_into().ok()?;
+                program.glyph(u16::from_be_bytes(pair))
+            }
+            None => program.identifier(cid),
+        };
+        text.map(str::to_owned)
+    }
+
+    fn width_of(&self, cid: u32) -> f32 {
+        let single = self.widths.get(&cid).copied();
+        single
+            .or_else(|| {
+                let range = |(from, to, _): &&(u32, u32, f32)| (*from..=*to).contains(&cid);
+                self.ranges.iter().find(range).map(|(_, _, width)| *width)
+            })
+            .unwrap_or(self.width)
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn read_widths(&mut self, file: &File, below: &Dictionary) {
+        let mut items = file
+            .array(below, b"W")
+            .iter()
+            .map(|item| file.resolve(item));
+        while let Some(first) = items.next().and_then(number) {
+            let first = (first as u32).min(IDENTIFIERS);
+            match items.next() {
+                Some(Object::Array(widths)) => {
+                    for (cid, width) in (first..).zip(widths) {
+                        if let Some(width) = number(file.resolve(width))
+                            && self.widths.len() < WIDTHS
+                        {
+                            self.widths.insert(cid, width);
+                        }
+                    }
+                }
+                Some(last) => {
+                    let width = items.next().and_then(number);
+                    if let (Some(last), Some(width)) = (number(last), width)
+                        && self.ranges.len() < WIDTHS / 10
+                    {
+                        self.ranges.push((first, last as u32, width));
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn read_falls(&mut self, file: &File, below: &Dictionary) {
+        if let [_, fall] = *file.numbers(below, b"DW2") {
+            self.fall = -fall;
+        }
+        let mut items = file
+            .array(below, b"W2")
+            .iter()
+            .map(|item| file.resolve(item));
+        while let Some(first) = items.next().and_then(number) {
+            let first = (first as u32).min(IDENTIFIERS);
+            let (cids, fall): (Vec<u32>, Vec<f32>) = match items.next() {
+                Some(Object::Array(numbers)) => {
+                    let numbers: Vec<f32> = numbers
+                        .iter()
+                        .filter_map(|item| number(file.resolve(item)))
+                        .collect();
+                    let falls: Vec<f32> = numbers.chunks(3).map(|three| -three[0]).collect();
+                    ((first..).take(falls.len()).collect(), falls)
+                }
+                Some(last) => {
+                    let fall = items.next().and_then(number);
+                    // Where it begins to fall is not asked.
+                    let _ = (items.next(), items.next());
+                    let (Some(last), Some(fall)) = (number(last), fall) else {
+                        return;
+                    };
+                    let cids: Vec<u32> = (first..=(last as u32).min(IDENTIFIERS))
+                        .take(WIDTHS)
+                        .collect();
+                    let falls = vec![-fall; cids.len()];
+                    (cids, falls)
+                }
+                None => return,
+            };
+            if self.falls.len() + cids.len() > WIDTHS {
+                return;
+            }
+            self.falls.extend(cids.into_iter().zip(fall));
+        }
+    }
+
+    fn read_program(
+        &mut self,
+        file: &File,
+        below: &Dictionary,
+        budget: &mut Budget<'_>,
+    ) -> Result<(), DocumentError> {
+        let Some(descriptor) = file.dictionary(below, b"FontDescriptor") else {
+            return Ok(());
+        };
+        for key in [&b"FontFile2"[..], b"FontFile3"] {
+            if let Object::Stream(stream) = file.get(descriptor, key)
+                && let Some(data) = file.content(stream, budget)?
+            {
+                self.program = Some(Program::opentype(&data));
+            }
+        }
+        if let Object::Stream(stream) = file.get(below, b"CIDToGIDMap") {
+            self.glyphs = file.content(stream, budget)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! Fonts: from the bytes of a shown string to characters and their widths.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use lopdf::Dictionary;
+
+use super::budget::Budget;
+use super::composite::Composite;
+use super::file::File;
+use super::simple::Simple;
+use super::to_unicode::ToUnicode;
+use crate::document::DocumentError;
+
+/// A character of a shown string.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shown {
+    /// Its text; empty if nobody knows it.
+    pub(super) text: Text,
+    /// How far it moves on, in the font's size; downwards if the font is written so.
+    pub(super) advance: f32,
+    /// Whether it is the single byte 32, to which word spacing applies.
+    pub(super) is_space: bool,
+}
+
+/// The text of a glyph.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Text {
+    None,
+    One(char),
+    Many(Rc<str>),
+}
+
+/// A font.
+pub(super) struct Font {
+    kind: Kind,
+    /// Characters that were met, by code and its length.
+    met: RefCell<HashMap<(u32, u8), Shown>>,
+    pub(super) vertical: bool,
+    /// The size of its units, 0.001 but for fonts made of pictures.
+    pub(super) unit: f32,
+}
+
+enum Kind {
+    Simple(Box<Simple>),
+    Composite(Box<Composite>),
+}
+
+impl Font {
+    pub(super) fn read(
+        file: &File,
+        dictionary: &Dictionary,
+        budget: &mut Budget<'_>,
+    ) -> Result<Self, DocumentError> {
+        let to_unicode = ToUnicode::read(file, dictionary, budget)?;
+        let composite = file.name(dictionary, b"Subtype") == Some(b"Type0");
+        let mut unit = 0.001;
+        let (kind, vertical) = if composite {
+            let font = Composite::read(file, dictionary, to_unicode, budget)?;
+            let vertical = font.vertical;
+            (Kind::Composite(Box::new(font)), vertical)
+        } else {
+            if file.name(dictionary, b"Subtype") == Some(b"Type3") {
+                let matrix = file.numbers(dictionary, b"FontMatrix");
+                unit = matrix.first().map_or(0.001, |scale| scale.abs());
+            }
+            let font = Simple::read(file, dictionary, to_unicode, budget)?;
+            (Kind::Simple(Box::new(font)), false)
+        };
+        Ok(Self {
+            kind,
+            met: RefCell::default(),
+            vertical,
+            unit,
+        })
+    }
+
+    /// The characters of a string, one after the other.
+    pub(super) fn show(
+        &self,
+        bytes: &[u8],
+        mut each: impl FnMut(Shown) -> Result<(), DocumentError>,
+    ) -> Result<(), DocumentError> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let (code, length) = match &self.kind {
+                Kind::Simple(_) => (u32::from(bytes[at]), 1),
+                Kind::Composite(font) => font.code(&bytes[at..]),
+            };
+            at += usize::from(length.max(1));
+            let known = self.met.borrow().get(&(code, length)).cloned();
+            let shown = match known {
+                Some(shown) => shown,
+                None => {
+                    let shown = self.make(code, length);
+                    self.met.borrow_mut().insert((code, length), shown.clone());
+                    shown
+                }
+            };
+            each(shown)?;
+        }
+        Ok(())
+    }
+
+    fn make(&self, code: u32, length: u8) -> Shown {
+        let (text, width) = match &self.kind {
+            Kind::Simple(font) => font.character(u8::try_from(code).unwrap_or_default()),
+            Kind::Composite(font) => font.character(code, length),
+        };
+        Shown {
+            text: Text::of(&text.unwrap_or_default()),
+            advance: width * self.unit,
+            is_space: code == 32 && length == 1,
+        }
+    }
+}
+
+impl Text {
+    fn of(text: &str) -> Self {
+        let mut characters = text.chars().filter(|c| !is_nothing(*c));
+        match (characters.next(), characters.next()) {
+            (None, _) => Self::None,
+            (Some(only), None) => Self::One(only),
+            _ => {
+                let text: String = text.chars().filter(|c| !is_nothing(*c)).collect();
+                Self::Many(text.into())
+            }
+        }
+    }
+
+    pub(super) fn push_to(&self, out: &mut String) {
+        match self {
+            Self::None => {}
+            Self::One(c) => out.push(*c),
+            Self::Many(text) => out.push_str(text),
+        }
+    }
+
+    pub(super) fn from_text(text: &str) -> Self {
+        Self::of(text)
+    }
+}
+
+/// What is no text, although a font says it is.
+fn is_nothing(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\t' | '\n')) || matches!(c, '\u{fffd}' | '\u{feff}')
+}

@@ -1,0 +1,67 @@
+//! What a glyph's name says of its text.
+
+/// The text of a glyph by its name, as Adobe's glyph list has it or its rules make it.
+pub(super) fn text(name: &str) -> Option<String> {
+    if let Some(text) = listed(name) {
+        return Some(text);
+    }
+    // What stands behind a dot is a variant: `a.swash`.
+    let plain = name.split('.').next().filter(|plain| !plain.is_empty())?;
+    let mut whole = String::new();
+    for part in plain.split('_') {
+        match listed(part).or_else(|| by_code(part)) {
+            Some(text) => whole.push_str(&text),
+            None => return None,
+        }
+    }
+    Some(whole)
+}
+
+/// The character that a name of one letter and a number says, as fonts made of pictures
+/// have them: `a65`, `C101`.
+pub(super) fn numbered(name: &str) -> Option<u32> {
+    let digits = name.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    let letters = name.len() - digits.len();
+    ((1..=3).contains(&letters) && !digits.is_empty())
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+fn listed(name: &str) -> Option<String> {
+    let tex = match name {
+        "ff" => "ff",
+        "fi" => "fi",
+        "fl" => "fl",
+        "ffi" => "ffi",
+        "ffl" => "ffl",
+        "dotlessj" => "ȷ",
+        "nbspace" => " ",
+        "sfthyphen" => "\u{ad}",
+        _ => "",
+    };
+    if !tex.is_empty() {
+        return Some(tex.to_owned());
+    }
+    pdf_encoding::glyphname_to_unicode(name).map(str::to_owned)
+}
+
+/// `uni20AC0308` and `u1F600`.
+fn by_code(name: &str) -> Option<String> {
+    if let Some(digits) = name.strip_prefix("uni")
+        && digits.len() >= 4
+        && digits.len().is_multiple_of(4)
+        && digits.is_ascii()
+    {
+        let units: Option<Vec<u16>> = (0..digits.len())
+            .step_by(4)
+            .map(|at| u16::from_str_radix(&digits[at..at + 4], 16).ok())
+            .collect();
+        return String::from_utf16(&units?).ok();
+    }
+    let digits = name.strip_prefix('u')?;
+    let hex = (4..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let code = hex
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()?;
+    char::from_u32(code).map(String::from)
+}

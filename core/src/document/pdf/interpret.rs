@@ -1,0 +1,361 @@
+//! A page's operations, carried out as far as text goes: what is shown, where, and how large.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use lopdf::{Dictionary, Object, ObjectId};
+
+use super::budget::Budget;
+use super::file::{File, dictionary_of};
+use super::font::{Font, Text};
+use super::lexer::{Lexer, Operand};
+use super::marks::Marks;
+use super::matrix::Matrix;
+use crate::document::DocumentError;
+
+/// A character on the page.
+#[derive(Debug, Clone)]
+pub(super) struct Glyph {
+    pub(super) text: Text,
+    /// Where it begins and where it ends, on its baseline.
+    pub(super) from: (f32, f32),
+    pub(super) to: (f32, f32),
+    /// The height of its font on the page.
+    pub(super) size: f32,
+    /// The part of the way to the next that is the file's wish, not the font's.
+    pub(super) spread: f32,
+}
+
+/// How many states may be saved in each other.
+const SAVED: usize = 256;
+/// Glyphs of a page.
+const GLYPHS: usize = 2_000_000;
+
+#[derive(Clone)]
+struct State {
+    page: Matrix,
+    font: Option<Rc<Font>>,
+    size: f32,
+    character_spacing: f32,
+    word_spacing: f32,
+    stretch: f32,
+    leading: f32,
+    rise: f32,
+}
+
+/// Carries out the operations of pages.
+pub(super) struct Interpreter<'f, 'b, 'l> {
+    file: &'f File,
+    budget: &'b mut Budget<'l>,
+    /// Fonts of the whole file.
+    fonts: &'b mut HashMap<ObjectId, Rc<Font>>,
+    forms: HashMap<ObjectId, Rc<Vec<u8>>>,
+    glyphs: Vec<Glyph>,
+    marks: Marks<'f>,
+    depth: u32,
+}
+
+impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
+    pub(super) fn new(
+        file: &'f File,
+        budget: &'b mut Budget<'l>,
+        fonts: &'b mut HashMap<ObjectId, Rc<Font>>,
+    ) -> Self {
+        Self {
+            file,
+            budget,
+            fonts,
+            forms: HashMap::new(),
+            glyphs: Vec::new(),
+            marks: Marks::new(file),
+            depth: 0,
+        }
+    }
+
+    pub(super) fn glyphs(self) -> Vec<Glyph> {
+        self.glyphs
+    }
+
+    /// Carries out a stream; the matrix says where it lies.
+    pub(super) fn run(
+        &mut self,
+        content: &[u8],
+        resources: Option<&'f Dictionary>,
+        matrix: Matrix,
+    ) -> Result<(), DocumentError> {
+        let mut lexer = Lexer::new(content);
+        let mut operands = Vec::new();
+        let mut saved: Vec<State> = Vec::new();
+        let mut state = State {
+            page: matrix,
+            font: None,
+            size: 0.0,
+            character_spacing: 0.0,
+            word_spacing: 0.0,
+            stretch: 1.0,
+            leading: 0.0,
+            rise: 0.0,
+        };
+        let (mut text, mut line) = (Matrix::IDENTITY, Matrix::IDENTITY);
+        let marked = self.marks.depth();
+        while let Some(operator) = lexer.next(&mut operands) {
+            self.budget.operation()?;
+            let n = |at: usize| match operands.get(at) {
+                Some(Operand::Number(number)) => *number,
+                _ => 0.0,
+            };
+            match operator {
+                b"q" if saved.len() < SAVED => saved.push(state.clone()),
+                b"Q" => {
+                    if let Some(last) = saved.pop() {
+                        state = last;
+                    }
+                }
+                b"cm" => {
+                    let numbers = [n(0), n(1), n(2), n(3), n(4), n(5)];
+                    if let Some(matrix) = Matrix::of(&numbers) {
+                        state.page = matrix.then(state.page);
+                    }
+                }
+                b"BT" => (text, line) = (Matrix::IDENTITY, Matrix::IDENTITY),
+                b"Tf" => {
+                    if let Some(Operand::Name(name)) = operands.first() {
+                        state.font = self.font(resources, name)?;
+                    }
+                    state.size = n(1);
+                }
+                b"Tc" => state.character_spacing = n(0),
+                b"Tw" => state.word_spacing = n(0),
+                b"Tz" => state.stretch = n(0) / 100.0,
+                b"TL" => state.leading = n(0),
+                b"Ts" => state.rise = n(0),
+                b"Td" | b"TD" => {
+                    if operator == b"TD" {
+                        state.leading = -n(1);
+                    }
+                    line = Matrix::shift(n(0), n(1)).then(line);
+                    text = line;
+                }
+                b"Tm" => {
+                    let numbers = [n(0), n(1), n(2), n(3), n(4), n(5)];
+                    if let Some(matrix) = Matrix::of(&numbers) {
+                        (text, line) = (matrix, matrix);
+                    }
+                }
+                b"T*" => {
+                    line = Matrix::shift(0.0, -state.leading).then(line);
+                    text = line;
+                }
+                b"Tj" => {
+                    if let Some(Operand::Text(bytes)) = operands.first() {
+                        self.show(bytes, &state, &mut text)?;
+                    }
+                }
+                b"'" | b"\"" => {
+                    if operator == b"\"" {
+                        (state.word_spacing, state.character_spacing) = (n(0), n(1));
+                    }
+                    line = Matrix::shift(0.0, -state.leading).then(line);
+                    text = line;
+                    if let Some(Operand::Text(bytes)) = operands.last() {
+                        self.show(bytes, &state, &mut text)?;
+                    }
+                }
+                b"TJ" => {
+                    let Some(Operand::Array(items)) = operands.first() else {
+                        continue;
+                    };
+                    let vertical = state.font.as_ref().is_some_and(|font| font.vertical);
+                    for item in items {
+                        match item {
+                            Operand::Text(bytes) => self.show(bytes, &state, &mut text)?,
+                            Operand::Number(number) => {
+                                let way = -number / 1000.0 * state.size;
+                                text = if vertical {
+                                    Matrix::shift(0.0, way)
+                                } else {
+                                    Matrix::shift(way * state.stretch, 0.0)
+                                }
+                                .then(text);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                b"Do" => {
+                    if let Some(Operand::Name(name)) = operands.first() {
+                        self.form(resources, name, state.page)?;
+                    }
+                }
+                b"gs" => {
+                    if let Some(Operand::Name(name)) = operands.first() {
+                        self.graphics_state(resources, name, &mut state)?;
+                    }
+                }
+                b"BMC" | b"BDC" => self.marks.begin(&operands, resources, self.glyphs.len()),
+                b"EMC" if self.marks.depth() > marked => self.marks.end(&mut self.glyphs),
+                _ => {}
+            }
+        }
+        while self.marks.depth() > marked {
+            self.marks.end(&mut self.glyphs);
+        }
+        Ok(())
+    }
+
+    /// Carries out a form, or anything else that has a look of its own.
+    pub(super) fn look(
+        &mut self,
+        object: &'f Object,
+        resources: Option<&'f Dictionary>,
+        matrix: Matrix,
+    ) -> Result<(), DocumentError> {
+        let Object::Stream(stream) = self.file.resolve(object) else {
+            return Ok(());
+        };
+        if self.depth >= self.budget.limits.depth || self.marks.is_hidden(&stream.dict) {
+            return Ok(());
+        }
+        let content = match object {
+            Object::Reference(id) => match self.forms.get(id) {
+                Some(known) => Rc::clone(known),
+                None => {
+                    let content = self.file.content(stream, self.budget)?;
+                    let content = Rc::new(content.unwrap_or_default());
+                    self.forms.insert(*id, Rc::clone(&content));
+                    content
+                }
+            },
+            _ => Rc::new(self.file.content(stream, self.budget)?.unwrap_or_default()),
+        };
+        let own = Matrix::of(&self.file.numbers(&stream.dict, b"Matrix"));
+        let matrix = own.unwrap_or(Matrix::IDENTITY).then(matrix);
+        let resources = self
+            .file
+            .dictionary(&stream.dict, b"Resources")
+            .or(resources);
+        self.depth += 1;
+        let done = self.run(&content, resources, matrix);
+        self.depth -= 1;
+        done
+    }
+
+    fn form(
+        &mut self,
+        resources: Option<&'f Dictionary>,
+        name: &[u8],
+        matrix: Matrix,
+    ) -> Result<(), DocumentError> {
+        let objects = resources.and_then(|r| self.file.dictionary(r, b"XObject"));
+        let Some(Ok(object)) = objects.map(|objects| objects.get(name)) else {
+            return Ok(());
+        };
+        let form = dictionary_of(self.file.resolve(object))
+            .is_some_and(|d| self.file.name(d, b"Subtype") == Some(b"Form"));
+        if form {
+            self.look(object, resources, matrix)?;
+        }
+        Ok(())
+    }
+
+    fn font(
+        &mut self,
+        resources: Option<&'f Dictionary>,
+        name: &[u8],
+    ) -> Result<Option<Rc<Font>>, DocumentError> {
+        let fonts = resources.and_then(|r| self.file.dictionary(r, b"Font"));
+        let object = fonts.and_then(|fonts| fonts.get(name).ok());
+        object.map_or(Ok(None), |object| self.open_font(object))
+    }
+
+    fn open_font(&mut self, object: &'f Object) -> Result<Option<Rc<Font>>, DocumentError> {
+        if let Object::Reference(id) = object
+            && let Some(font) = self.fonts.get(id)
+        {
+            return Ok(Some(Rc::clone(font)));
+        }
+        let Some(dictionary) = dictionary_of(self.file.resolve(object)) else {
+            return Ok(None);
+        };
+        let font = Rc::new(Font::read(self.file, dictionary, self.budget)?);
+        if let Object::Reference(id) = object {
+            self.fonts.insert(*id, Rc::clone(&font));
+        }
+        Ok(Some(font))
+    }
+
+    fn graphics_state(
+        &mut self,
+        resources: Option<&'f Dictionary>,
+        name: &[u8],
+        state: &mut State,
+    ) -> Result<(), DocumentError> {
+        let states = resources.and_then(|r| self.file.dictionary(r, b"ExtGState"));
+        let Some(found) = states.and_then(|states| self.file.dictionary(states, name)) else {
+            return Ok(());
+        };
+        if let [font, size] = self.file.array(found, b"Font") {
+            state.font = self.open_font(font)?;
+            state.size = super::file::number(self.file.resolve(size)).unwrap_or(state.size);
+        }
+        Ok(())
+    }
+
+    fn show(
+        &mut self,
+        bytes: &[u8],
+        state: &State,
+        text: &mut Matrix,
+    ) -> Result<(), DocumentError> {
+        let Some(font) = state.font.clone() else {
+            return Ok(());
+        };
+        let hidden = self.marks.hidden();
+        let (budget, glyphs) = (&mut *self.budget, &mut self.glyphs);
+        font.show(bytes, |shown| {
+            budget.operation()?;
+            let spacing = state.character_spacing
+                + if shown.is_space {
+                    state.word_spacing
+                } else {
+                    0.0
+                };
+            let advance = shown.advance * state.size;
+            let (x, y) = if font.vertical {
+                (0.0, -advance)
+            } else {
+                (advance * state.stretch, 0.0)
+            };
+            let place = text.then(state.page);
+            let [.., c, d, _, _] = place.0;
+            if !hidden && glyphs.len() < GLYPHS {
+                let from = place.apply(0.0, state.rise);
+                let to = place.apply(x, y + state.rise);
+                let spread = spacing * state.stretch * place.0[0].hypot(place.0[1]);
+                let unit = if font.unit > 0.01 {
+                    font.unit * 1000.0
+                } else {
+                    1.0
+                };
+                let size = (state.size * unit).abs().min(10_000.0) * c.hypot(d);
+                if from.0.is_finite() && to.1.is_finite() && to.0.is_finite() && from.1.is_finite()
+                {
+                    glyphs.push(Glyph {
+                        text: shown.text,
+                        from,
+                        to,
+                        size,
+                        spread,
+                    });
+                }
+            }
+            let shift = if font.vertical {
+                Matrix::shift(0.0, y - spacing)
+            } else {
+                Matrix::shift(x + spacing * state.stretch, 0.0)
+            };
+            *text = shift.then(*text);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! From pieces of lines to a page's text, in the order in which people read it.
+
+use super::bidi;
+use super::interpret::Glyph;
+use super::lines::{Piece, Placed, pieces};
+use super::{order, repair};
+
+/// A gap between lines this wide, in their size, is a paragraph's.
+pub(super) const PARAGRAPH: f32 = 1.7;
+
+/// A line of text.
+pub(super) struct Line {
+    pieces: Vec<Piece>,
+    pub(super) from: f32,
+    pub(super) to: f32,
+    pub(super) base: f32,
+    pub(super) size: f32,
+    pub(super) direction: u8,
+}
+
+/// The text of a page.
+pub(super) fn text(glyphs: Vec<Glyph>) -> String {
+    let pieces = pieces(&glyphs);
+    drop(glyphs);
+    let lines = lines(pieces);
+    join(&order::in_reading_order(lines))
+}
+
+/// Joins pieces that were drawn one after the other on one baseline.
+fn lines(pieces: Vec<Piece>) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for piece in pieces {
+        if let Some(last) = lines.last_mut()
+            && last.takes(&piece)
+        {
+            last.from = last.from.min(piece.from);
+            last.to = last.to.max(piece.to);
+            last.size = last.size.max(piece.size);
+            last.pieces.push(piece);
+            continue;
+        }
+        lines.push(Line {
+            from: piece.from,
+            to: piece.to,
+            base: piece.base,
+            size: piece.size,
+            direction: piece.direction,
+            pieces: vec![piece],
+        });
+    }
+    lines
+}
+
+impl Line {
+    fn takes(&self, piece: &Piece) -> bool {
+        let size = self.size.max(piece.size);
+        let beside = piece.from > self.to - 0.4 * size || piece.to < self.from + 0.4 * size;
+        self.direction == piece.direction && (self.base - piece.base).abs() < 0.3 * size && beside
+    }
+
+    fn text(&self) -> String {
+        let mut pieces: Vec<&Piece> = self.pieces.iter().collect();
+        pieces.sort_by(|a, b| a.from.total_cmp(&b.from));
+        let mut glyphs: Vec<&Placed> = pieces.iter().flat_map(|piece| &piece.glyphs).collect();
+        let rightward = glyphs.iter().any(|glyph| {
+            let mut text = String::new();
+            glyph.text.push_to(&mut text);
+            bidi::is_rightward(&text)
+        });
+        if rightward {
+            glyphs.sort_by(|a, b| a.from.total_cmp(&b.from));
+        }
+        let mut units: Vec<String> = Vec::with_capacity(glyphs.len());
+        let mut before: Option<&Placed> = None;
+        for glyph in glyphs {
+            let spaced = units.last().is_none_or(|unit| unit == " ");
+            if glyph.is_space() {
+                if !spaced {
+                    units.push(" ".to_owned());
+                }
+            } else {
+                if !spaced && before.is_some_and(|before| before.is_apart(glyph)) {
+                    units.push(" ".to_owned());
+                }
+                let mut text = String::new();
+                glyph.text.push_to(&mut text);
+                units.push(text);
+            }
+            before = Some(glyph);
+        }
+        let text = if rightward {
+            let units: Vec<String> = units.into_iter().map(repair::plain).collect();
+            bidi::logical(&units)
+        } else {
+            units.concat()
+        };
+        repair::plain(text).trim().to_owned()
+    }
+}
+
+/// Lines as text, broken words made whole.
+fn join(lines: &[Line]) -> String {
+    let mut out = String::new();
+    let mut before: Option<&Line> = None;
+    for line in lines {
+        let text = line.text();
+        if text.is_empty() {
+            continue;
+        }
+        let last = out.rsplit('\n').next().unwrap_or_default();
+        if repair::is_broken(last, &text) {
+            out.pop();
+        } else if let Some(before) = before {
+            let fall = before.base - line.base;
+            let size = before.size.max(line.size);
+            let apart = before.direction != line.direction
+                || !(-0.5 * size..PARAGRAPH * size).contains(&fall);
+            out.push_str(if apart { "\n\n" } else { "\n" });
+        }
+        out.push_str(&text);
+        before = Some(line);
+    }
+    out
+}

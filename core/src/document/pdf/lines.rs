@@ -1,0 +1,200 @@
+//! From glyphs to lines: what stands together on one baseline, in the order it is drawn.
+
+use std::collections::HashSet;
+
+use super::font::Text;
+use super::interpret::Glyph;
+use super::repair;
+
+/// A gap this wide, in the font's size, is a space.
+const SPACE: f32 = 0.13;
+/// Letters may be spread so far without falling apart.
+const SPREAD: f32 = 0.12;
+/// A gap this wide begins another piece: a column, or a cell.
+const PIECE: f32 = 1.2;
+
+/// A glyph in its line: the line runs along x, and y is up.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) text: Text,
+    pub(super) from: f32,
+    pub(super) to: f32,
+    pub(super) size: f32,
+    base: f32,
+    spread: f32,
+}
+
+/// Glyphs that were drawn one after the other on one baseline.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) glyphs: Vec<Placed>,
+    pub(super) from: f32,
+    pub(super) to: f32,
+    pub(super) base: f32,
+    pub(super) size: f32,
+    /// In which direction it is written, in quarters against the clock.
+    pub(super) direction: u8,
+}
+
+/// Gathers glyphs into pieces.
+pub(super) fn pieces(glyphs: &[Glyph]) -> Vec<Piece> {
+    let mut found: Vec<Piece> = Vec::new();
+    let mut drawn = Drawn::default();
+    let mut direction = 0;
+    for glyph in glyphs {
+        direction = direction_of(glyph, direction);
+        let (from, base) = turned(glyph.from, direction);
+        let (to, _) = turned(glyph.to, direction);
+        let placed = Placed {
+            text: glyph.text.clone(),
+            from: from.min(to),
+            to: to.max(from),
+            size: glyph.size.max(0.1),
+            base,
+            spread: glyph.spread,
+        };
+        if let Some(last) = found.last_mut().filter(|last| last.direction == direction)
+            && last.take(&placed)
+        {
+            continue;
+        }
+        if let Text::None = placed.text {
+            continue;
+        }
+        drawn.settle(&mut found);
+        found.push(Piece {
+            from: placed.from,
+            to: placed.to,
+            base,
+            size: placed.size,
+            glyphs: vec![placed],
+            direction,
+        });
+    }
+    drawn.settle(&mut found);
+    found
+}
+
+impl Piece {
+    /// Takes one more glyph, if it goes on with this piece.
+    fn take(&mut self, next: &Placed) -> bool {
+        let size = self.size.max(next.size);
+        let rise = (next.base - self.base).abs();
+        let Some(last) = self.glyphs.last_mut() else {
+            return false;
+        };
+        if rise < size * 0.7 && repair::accent(last, next) {
+            self.to = self.to.max(next.to);
+            return true;
+        }
+        let gap = next.from - last.to;
+        let near = gap > -0.35 * size && gap < 0.6 * size;
+        let level = rise.min((next.base - last.base).abs()) < 0.2 * size;
+        // Smaller ones may stand higher or lower, as the number of a note does.
+        let same = level || (rise < 0.55 * size && near && next.size != last.size);
+        if !same {
+            return false;
+        }
+        // The same glyph once more, a hair beside itself, is bold type by other means.
+        if last.text == next.text
+            && (next.from - last.from).abs() < 0.08 * size
+            && next.to - next.from > 0.2 * size
+        {
+            return true;
+        }
+        if let Text::None = next.text {
+            let goes_on = gap > -0.35 * size && gap < PIECE * size;
+            if goes_on {
+                last.to = last.to.max(next.to);
+                self.to = self.to.max(next.to);
+            }
+            return goes_on;
+        }
+        if gap < -0.35 * size || gap > PIECE * size {
+            return false;
+        }
+        self.from = self.from.min(next.from);
+        self.to = self.to.max(next.to);
+        if next.size > self.size {
+            (self.size, self.base) = (next.size, next.base);
+        }
+        self.glyphs.push(next.clone());
+        true
+    }
+}
+
+impl Placed {
+    pub(super) fn is_space(&self) -> bool {
+        match &self.text {
+            Text::None => true,
+            Text::One(c) => c.is_whitespace(),
+            Text::Many(text) => text.trim().is_empty(),
+        }
+    }
+
+    /// Whether there is a space between this glyph and the next to the right.
+    pub(super) fn is_apart(&self, next: &Self) -> bool {
+        let size = self.size.max(next.size);
+        let absorbed = self.spread.clamp(0.0, SPREAD * size);
+        next.from - self.to - absorbed > SPACE * size
+    }
+}
+
+/// What has been drawn where: some files draw text twice, to make it bold or to be safe.
+#[derive(Default)]
+struct Drawn(HashSet<(u8, i32, i32, String)>);
+
+impl Drawn {
+    /// Drops the last piece if it is blank, or was drawn before in the same place.
+    fn settle(&mut self, pieces: &mut Vec<Piece>) {
+        let Some(last) = pieces.last() else { return };
+        let mut text = String::new();
+        for glyph in &last.glyphs {
+            glyph.text.push_to(&mut text);
+        }
+        let unit = (last.size * 0.3).max(0.5);
+        #[allow(clippy::cast_possible_truncation)]
+        let (x, y) = (
+            (last.from / unit).round() as i32,
+            (last.base / unit).round() as i32,
+        );
+        let mut place = (last.direction, 0, 0, text);
+        let mut seen = false;
+        for (dx, dy) in AROUND {
+            (place.1, place.2) = (x.saturating_add(dx), y.saturating_add(dy));
+            seen |= self.0.contains(&place);
+        }
+        if seen || place.3.trim().is_empty() {
+            pieces.pop();
+        } else {
+            (place.1, place.2) = (x, y);
+            self.0.insert(place);
+        }
+    }
+}
+
+const AROUND: [(i32, i32); 5] = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)];
+
+/// The direction of a glyph; one without a way has that of the one before.
+fn direction_of(glyph: &Glyph, before: u8) -> u8 {
+    let (x, y) = (glyph.to.0 - glyph.from.0, glyph.to.1 - glyph.from.1);
+    if x.abs() < 1e-4 && y.abs() < 1e-4 {
+        return before;
+    }
+    match (x.abs() >= y.abs(), x > 0.0, y > 0.0) {
+        (true, true, _) => 0,
+        (true, false, _) => 2,
+        (false, _, true) => 1,
+        (false, _, false) => 3,
+    }
+}
+
+/// A place, turned so that its line runs along x.
+pub(super) fn turned((x, y): (f32, f32), direction: u8) -> (f32, f32) {
+    match direction {
+        0 => (x, y),
+        1 => (y, -x),
+        2 => (-x, -y),
+        _ => (-y, x),
+    }
+}

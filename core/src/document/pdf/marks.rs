@@ -1,0 +1,182 @@
+//! Marked content: text that replaces what is shown, and layers that are not shown.
+
+use std::collections::HashSet;
+
+use lopdf::{Dictionary, Object, ObjectId};
+
+use super::file::{File, dictionary_of};
+use super::font::Text;
+use super::interpret::Glyph;
+use super::lexer::Operand;
+
+/// How deep marks may lie in each other.
+const DEPTH: usize = 256;
+
+/// The marks that are open.
+pub(super) struct Marks<'f> {
+    file: &'f File,
+    open: Vec<Mark>,
+    /// Layers that are off.
+    off: HashSet<ObjectId>,
+    hidden: usize,
+    /// Marks beyond the depth.
+    beyond: usize,
+}
+
+struct Mark {
+    replaced: Option<String>,
+    from: usize,
+    hidden: bool,
+}
+
+impl<'f> Marks<'f> {
+    pub(super) fn new(file: &'f File) -> Self {
+        Self {
+            file,
+            open: Vec::new(),
+            off: layers_off(file),
+            hidden: 0,
+            beyond: 0,
+        }
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.open.len() + self.beyond
+    }
+
+    /// Whether what is shown now is on a layer that is off.
+    pub(super) fn hidden(&self) -> bool {
+        self.hidden > 0
+    }
+
+    /// Whether something with this dictionary is.
+    pub(super) fn is_hidden(&self, dictionary: &Dictionary) -> bool {
+        match dictionary.get(b"OC") {
+            Ok(layer) => self.is_off(layer),
+            Err(_) => false,
+        }
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        operands: &[Operand],
+        resources: Option<&Dictionary>,
+        from: usize,
+    ) {
+        if self.open.len() >= DEPTH {
+            self.beyond += 1;
+            return;
+        }
+        let named = match operands.get(1) {
+            Some(Operand::Name(name)) => resources
+                .and_then(|r| self.file.dictionary(r, b"Properties"))
+                .and_then(|properties| properties.get(name).ok()),
+            _ => None,
+        };
+        let replaced = match operands.get(1) {
+            Some(Operand::Dictionary(pairs)) => {
+                let mut pairs = pairs.iter();
+                pairs.find_map(|(key, value)| match value {
+                    Operand::Text(text) if key == b"ActualText" => Some(words(text)),
+                    _ => None,
+                })
+            }
+            _ => named
+                .and_then(|object| dictionary_of(self.file.resolve(object)))
+                .and_then(
+                    |dictionary| match self.file.get(dictionary, b"ActualText") {
+                        Object::String(text, _) => Some(words(text)),
+                        _ => None,
+                    },
+                ),
+        };
+        let layer = matches!(operands.first(), Some(Operand::Name(name)) if name == b"OC");
+        let hidden = layer && named.is_some_and(|object| self.is_off(object));
+        self.hidden += usize::from(hidden);
+        self.open.push(Mark {
+            replaced,
+            from,
+            hidden,
+        });
+    }
+
+    pub(super) fn end(&mut self, glyphs: &mut Vec<Glyph>) {
+        if self.beyond > 0 {
+            self.beyond -= 1;
+            return;
+        }
+        let Some(mark) = self.open.pop() else { return };
+        self.hidden -= usize::from(mark.hidden);
+        let Some(replaced) = mark.replaced else {
+            return;
+        };
+        let Some(shown) = glyphs
+            .get_mut(mark.from..)
+            .filter(|shown| !shown.is_empty())
+        else {
+            return;
+        };
+        // Its first glyph has all of the text, and reaches to the end of the last.
+        let to = shown[shown.len() - 1].to;
+        shown[0].text = Text::from_text(&replaced);
+        shown[0].to = to;
+        glyphs.truncate(mark.from + 1);
+    }
+
+    fn is_off(&self, layer: &Object) -> bool {
+        if let Object::Reference(id) = layer
+            && self.off.contains(id)
+        {
+            return true;
+        }
+        let Some(dictionary) = dictionary_of(self.file.resolve(layer)) else {
+            return false;
+        };
+        // A group of layers is shown if any of them is.
+        match dictionary.get(b"OCGs") {
+            Ok(Object::Reference(id)) => self.off.contains(id),
+            Ok(Object::Array(layers)) => {
+                let off = |layer: &Object| match layer {
+                    Object::Reference(id) => self.off.contains(id),
+                    _ => false,
+                };
+                !layers.is_empty() && layers.iter().all(off)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn layers_off(file: &File) -> HashSet<ObjectId> {
+    let root = file.objects.trailer.get(b"Root").ok();
+    let layers = root
+        .and_then(|root| dictionary_of(file.resolve(root)))
+        .and_then(|root| file.dictionary(root, b"OCProperties"))
+        .and_then(|layers| file.dictionary(layers, b"D"));
+    let Some(layers) = layers else {
+        return HashSet::new();
+    };
+    let off = file.array(layers, b"OFF").iter();
+    off.filter_map(|layer| layer.as_reference().ok()).collect()
+}
+
+/// A string of the file's own, not of a font's.
+pub(super) fn words(bytes: &[u8]) -> String {
+    if let Some(utf8) = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]) {
+        return String::from_utf8_lossy(utf8).into_owned();
+    }
+    if bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(&[0xFF, 0xFE]) {
+        let units: Vec<u16> = bytes[2..]
+            .chunks_exact(2)
+            .map(|pair| match bytes[0] {
+                0xFE => u16::from_be_bytes([pair[0], pair[1]]),
+                _ => u16::from_le_bytes([pair[0], pair[1]]),
+            })
+            .collect();
+        return String::from_utf16_lossy(&units);
+    }
+    // Letters of this encoding are those of Windows, near enough.
+    let map = pdf_encoding::Encoding::WinAnsiEncoding.forward_map();
+    let letter = |byte: &u8| map.and_then(|map| map.get(*byte)).unwrap_or(' ');
+    bytes.iter().map(letter).collect()
+}

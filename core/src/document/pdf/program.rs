@@ -1,0 +1,137 @@
+//! What an embedded font program says of its glyphs' texts.
+
+use std::collections::HashMap;
+
+use ttf_parser::{Face, GlyphId, cff};
+
+use super::glyph_names;
+
+/// An embedded TrueType, OpenType or CFF font.
+#[derive(Default)]
+pub(super) struct Program {
+    /// Texts by glyph.
+    texts: HashMap<u16, String>,
+    /// Glyphs by the codes of a symbol font or an old Macintosh table.
+    codes: HashMap<u32, u16>,
+    /// Glyphs by code, of a CFF font's own encoding.
+    encoding: HashMap<u8, String>,
+    /// Glyphs by character identifier, where they differ.
+    identifiers: HashMap<u16, u16>,
+}
+
+impl Program {
+    /// Reads a TrueType or OpenType font.
+    pub(super) fn opentype(data: &[u8]) -> Self {
+        let Ok(face) = Face::parse(data, 0) else {
+            return Self::compact(data);
+        };
+        let mut program = Self::default();
+        for table in face.tables().cmap.iter().flat_map(|cmap| cmap.subtables) {
+            let unicode = table.is_unicode();
+            table.codepoints(|code| {
+                let Some(GlyphId(glyph)) = table.glyph_index(code).filter(|g| g.0 != 0) else {
+                    return;
+                };
+                let private = (0xF000..=0xF0FF).contains(&code);
+                match char::from_u32(code) {
+                    Some(c) if unicode && !private => {
+                        program.texts.entry(glyph).or_insert_with(|| c.to_string());
+                    }
+                    _ => {
+                        program.codes.entry(code & 0xFF).or_insert(glyph);
+                    }
+                }
+                if private {
+                    program.codes.insert(code & 0xFF, glyph);
+                }
+            });
+        }
+        for glyph in 0..face.number_of_glyphs() {
+            if !program.texts.contains_key(&glyph)
+                && let Some(text) = face.glyph_name(GlyphId(glyph)).and_then(glyph_names::text)
+            {
+                program.texts.insert(glyph, text);
+            }
+        }
+        if let Some(table) = face.tables().cff {
+            program.add_compact(&table);
+        }
+        program
+    }
+
+    /// Reads a bare CFF font.
+    pub(super) fn compact(data: &[u8]) -> Self {
+        let mut program = Self::default();
+        if let Some(table) = cff::Table::parse(data) {
+            program.add_compact(&table);
+        }
+        program
+    }
+
+    fn add_compact(&mut self, table: &cff::Table<'_>) {
+        for glyph in 0..table.number_of_glyphs() {
+            if let Some(cid) = table.glyph_cid(GlyphId(glyph)) {
+                self.identifiers.insert(cid, glyph);
+            }
+            if let Some(text) = table.glyph_name(GlyphId(glyph)).and_then(glyph_names::text) {
+                self.texts.entry(glyph).or_insert(text);
+            }
+        }
+        for code in 0..=u8::MAX {
+            let name = table
+                .glyph_index(code)
+                .filter(|glyph| glyph.0 != 0)
+                .and_then(|glyph| table.glyph_name(glyph));
+            if let Some(text) = name.and_then(glyph_names::text) {
+                self.encoding.insert(code, text);
+            }
+        }
+    }
+
+    /// The text of a glyph.
+    pub(super) fn glyph(&self, glyph: u16) -> Option<&str> {
+        self.texts.get(&glyph).map(String::as_str)
+    }
+
+    /// The text of a character identifier, where glyphs have other numbers.
+    pub(super) fn identifier(&self, cid: u16) -> Option<&str> {
+        let glyph = match self.identifiers.is_empty() {
+            true => cid,
+            false => *self.identifiers.get(&cid)?,
+        };
+        self.glyph(glyph)
+    }
+
+    /// The text of a code in a font that has its own encoding.
+    pub(super) fn code(&self, code: u8) -> Option<&str> {
+        let own = self.encoding.get(&code).map(String::as_str);
+        own.or_else(|| self.glyph(*self.codes.get(&u32::from(code))?))
+    }
+}
+
+/// The names in the readable part of a Type 1 font: `dup 65 /A put`.
+pub(super) fn type1_encoding(data: &[u8]) -> HashMap<u8, String> {
+    let mut found = HashMap::new();
+    let Some(from) = memchr::memmem::find(data, b"/Encoding") else {
+        return found;
+    };
+    let clear = &data[from..];
+    let end = memchr::memmem::find(clear, b"eexec").unwrap_or(clear.len());
+    let words: Vec<&[u8]> = clear[..end.min(20_000)]
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty())
+        .collect();
+    for window in words.windows(4) {
+        let [b"dup", code, name, b"put"] = window else {
+            continue;
+        };
+        let code = std::str::from_utf8(code).ok().and_then(|c| c.parse().ok());
+        let name = name
+            .strip_prefix(b"/")
+            .and_then(|name| std::str::from_utf8(name).ok());
+        if let (Some(code), Some(text)) = (code, name.and_then(glyph_names::text)) {
+            found.insert(code, text);
+        }
+    }
+    found
+}

@@ -1,0 +1,255 @@
+//! Whatever is given to what reads other people's files, it ends in a value or an error.
+//!
+//! `FUZZ_SECONDS` says for how long (60 by default), `SEED` where to begin.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+#[path = "documents/mod.rs"]
+mod made;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
+
+use credential_rotation::document::{Limits, read};
+use credential_rotation::provider::Message;
+use credential_rotation::session::memory::MemorySessions;
+use credential_rotation::session::{Guard, NewSession, NewTurn, SessionManager};
+use made::{Pdf, composite, shown};
+
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+static WHERE: Mutex<String> = Mutex::new(String::new());
+
+/// Panics of the reader's own thread are caught there: here they count.
+fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |information| {
+            if std::thread::current().name() == Some("document") {
+                PANICS.fetch_add(1, Ordering::SeqCst);
+                *WHERE.lock().unwrap() = information.to_string();
+            } else {
+                before(information);
+            }
+        }));
+    });
+}
+
+struct Fuzz {
+    random: fastrand::Rng,
+    seed: u64,
+    until: Instant,
+    rounds: u64,
+}
+
+impl Fuzz {
+    fn new() -> Self {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+        let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
+        let seconds = number("FUZZ_SECONDS").unwrap_or(60);
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            seed,
+            until: Instant::now() + Duration::from_secs(seconds),
+            rounds: 0,
+        }
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.rounds += 1;
+        Instant::now() < self.until
+    }
+
+    /// A file with some of its bytes changed, moved, doubled or gone.
+    fn broken(&mut self, whole: &[u8], words: &[&str]) -> Vec<u8> {
+        let mut file = whole.to_vec();
+        for _ in 0..self.random.usize(1..12) {
+            if file.is_empty() {
+                break;
+            }
+            let at = self.random.usize(..file.len());
+            let end = (at + self.random.usize(1..40)).min(file.len());
+            match self.random.u8(..7) {
+                0 => file[at] = self.random.u8(..),
+                1 => drop(file.drain(at..end)),
+                2 => {
+                    let part = file[at..end].to_vec();
+                    let to = self.random.usize(..=file.len());
+                    drop(file.splice(to..to, part));
+                }
+                3 => file.truncate(at),
+                4 => {
+                    let word = words[self.random.usize(..words.len())];
+                    drop(file.splice(at..at, word.bytes()));
+                }
+                5 => {
+                    let number = self.random.i64(-3..70_000).to_string();
+                    if let Some(digit) = file[at..].iter().position(u8::is_ascii_digit) {
+                        let at = at + digit;
+                        drop(file.splice(at..=at, number.bytes()));
+                    }
+                }
+                _ => {
+                    let word = words[self.random.usize(..words.len())];
+                    let end = (at + word.len()).min(file.len());
+                    drop(file.splice(at..end, word.bytes()));
+                }
+            }
+        }
+        file
+    }
+}
+
+fn rich() -> Vec<u8> {
+    let mut pdf = Pdf::default();
+    let simple = pdf.add(
+        "<< /Type /Font /Subtype /TrueType /BaseFont /A /FirstChar 32 /Widths [250 300 400] \
+         /Encoding << /BaseEncoding /WinAnsiEncoding /Differences [65 /uni0042 /a67 /ff] >> >>",
+    );
+    let wide = composite(&mut pdf, &[(1, "ﬁ"), (2, "ש"), (3, "語")]);
+    let vertical = pdf.add(
+        "<< /Type /Font /Subtype /Type0 /BaseFont /V /Encoding /UniJIS-UTF16-V /DescendantFonts \
+         [<< /Subtype /CIDFontType0 /DW2 [880 -900] /W2 [1 [-500 1 1] 5 9 -700 1 1] /W [1 [500] 3 9 \
+         600] /CIDSystemInfo << /Registry (Adobe) /Ordering (Japan1) >> >>] >>",
+    );
+    let resources =
+        format!("/Resources << /Font << /F {simple} 0 R /G {wide} 0 R /H {vertical} 0 R >>");
+    let form = pdf.stream(
+        &format!("/Subtype /Form /Matrix [1 0 0 1 5 5] {resources} >>"),
+        b"/Span << /ActualText (x) >> BDC BT /F 9 Tf (in) Tj ET EMC",
+    );
+    let content = format!(
+        "{} q 1 0 0 1 9 9 cm BT /G 12 Tf 1 Tc 72 600 Td <000100020003> Tj ET Q BT /H 9 Tf 300 500 Td \
+         <65E5672C> Tj [(a) -200 (b)] TJ ET /X Do BI /W 1 ID xx EI",
+        shown(&[(72, 700, "Hello"), (110, 700, "wor-"), (72, 688, "ld")])
+    );
+    let page = pdf.page(
+        &content,
+        &format!("{resources} /XObject << /X {form} 0 R >> >> /Rotate 90"),
+    );
+    pdf.finish(&[page])
+}
+
+#[test]
+fn any_file_ends_in_text_or_an_error() {
+    count_panics();
+    let mut fuzz = Fuzz::new();
+    let (whole, limits) = (
+        rich(),
+        Limits {
+            time: Duration::from_secs(5),
+            ..Limits::default()
+        },
+    );
+    assert!(
+        read(&whole, None, &limits)
+            .unwrap()
+            .text()
+            .contains("Hello")
+    );
+    let words = [
+        "/Kids [1 0 R]",
+        "2 0 R",
+        "<<",
+        ">>",
+        "[",
+        "]",
+        "(",
+        ")",
+        "stream",
+        "endobj",
+        "/Filter /FlateDecode",
+        "/Filter [/LZWDecode /ASCII85Decode]",
+        "/Length 99999999",
+        "-1",
+        "1e99",
+        "Tj",
+        "TJ",
+        "BDC",
+        "EMC",
+        "Do",
+        "/Font",
+        "null",
+        "true",
+        "%",
+        "\\",
+        "<FFFF>",
+        "beginbfrange <0000> <FFFF> <0000> endbfrange",
+        "/W [0 99999 1]",
+        "/Contents [4 0 R 4 0 R]",
+        "/Encoding /90ms-RKSJ-H",
+        "/ToUnicode /Identity-H",
+        "trailer",
+        "xref",
+        "4294967295",
+    ];
+    while fuzz.goes_on() {
+        let file = fuzz.broken(&whole, &words);
+        let began = Instant::now();
+        let _ = read(&file, Some("a.pdf"), &limits);
+        let (seed, round) = (fuzz.seed, fuzz.rounds);
+        let panics = PANICS.load(Ordering::SeqCst);
+        assert_eq!(
+            panics,
+            0,
+            "SEED={seed}, round {round}: {}",
+            WHERE.lock().unwrap()
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "SEED={seed}, round {round}"
+        );
+    }
+    eprintln!("{} files", fuzz.rounds);
+}
+
+#[tokio::test]
+async fn any_import_ends_in_a_session_or_an_error() {
+    let mut fuzz = Fuzz::new();
+    let sessions = MemorySessions::new();
+    let key = sessions.create(NewSession::of("ann")).await.unwrap().key;
+    for n in 0..4 {
+        let turn = NewTurn::of(vec![
+            Message::user(format!("{n} \u{1F511}")),
+            Message::assistant("b"),
+        ]);
+        sessions.append(&key, Guard::default(), turn).await.unwrap();
+    }
+    let whole = sessions.export(&key).await.unwrap();
+    let words = [
+        "\n",
+        "{",
+        "}",
+        "\"place\":0",
+        "\"turn\":18446744073709551615",
+        "\"messages\":99",
+        "null",
+        "[]",
+        "\\u0000",
+        "\"kind\":\"training\"",
+        "\"owner\":\"\"",
+        "-1",
+        "1e400",
+        "\"role\":\"\"",
+    ];
+    while fuzz.goes_on() {
+        let broken = fuzz.broken(whole.as_bytes(), &words);
+        let text = String::from_utf8_lossy(&broken);
+        match sessions.import("bob", Some("x".to_owned()), &text).await {
+            // What was taken in can be used.
+            Ok(made) => {
+                sessions.pop(&made.key, Guard::default()).await.unwrap();
+                sessions.export(&made.key).await.unwrap();
+                sessions.delete(&made.key).await.unwrap();
+            }
+            Err(error) => assert!(!error.code().is_empty()),
+        }
+    }
+    assert_eq!(
+        sessions.count(Some("bob")).await.unwrap(),
+        0,
+        "SEED={}",
+        fuzz.seed
+    );
+    eprintln!("{} imports", fuzz.rounds);
+}
