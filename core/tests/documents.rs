@@ -12,6 +12,11 @@ use credential_rotation::document::{
 };
 use made::{Pdf, composite, packed_zeros, shown};
 
+/// Texts at their places.
+type Texts = &'static [(i32, i32, &'static str)];
+/// Codes and what they mean.
+type Table = &'static [(u16, &'static str)];
+
 fn text(file: &[u8]) -> String {
     read(file, Some("a.pdf"), &Limits::default())
         .unwrap()
@@ -80,7 +85,7 @@ fn pages_are_read_in_order_with_their_title() {
 
 #[test]
 fn words_lines_and_columns_are_found_by_their_places() {
-    let rows: [(&[(i32, i32, &str)], &str); 6] = [
+    let rows: [(Texts, &str); 6] = [
         // Words that are placed one by one.
         (
             &[(72, 700, "alpha"), (100, 700, "beta"), (122, 700, "gamma")],
@@ -161,7 +166,7 @@ fn what_typesetters_do_to_letters_is_undone() {
 
 #[test]
 fn letters_of_every_script_are_what_the_font_says() {
-    let rows: [(&[(u16, &str)], &str, &str); 4] = [
+    let rows: [(Table, &str, &str); 4] = [
         (&[(1, "ﬁ"), (2, "n"), (3, "ﬀ")], "<000100020003>", "finff"),
         (
             &[(1, "日"), (2, "本"), (3, "語")],

@@ -1,6 +1,7 @@
 //! The exit codes of both programs: what a script may rely on.
 
 use crate::conversation::ConversationError;
+use crate::document::DocumentError;
 use crate::error::Error;
 use crate::job::JobError;
 use crate::session::SessionError;
@@ -52,6 +53,7 @@ pub fn code_of(error: &Error) -> u8 {
         Error::Session(SessionError::Job(error)) => code_of(&Error::Job(error.clone())),
         Error::Session(_) => BAD_INPUT,
         Error::Conversation(ConversationError::NoAnswer { .. }) => CALL_FAILED,
+        Error::Document(DocumentError::Unreadable { .. }) => STATE,
         Error::Conversation(_) | Error::Document(_) => BAD_INPUT,
         Error::Job(_)
         | Error::PoolSaturated { .. }

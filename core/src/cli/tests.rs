@@ -1,6 +1,7 @@
 //! Command lines of both programs: what is understood, and what is shown.
 
 mod pool;
+mod sessions;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

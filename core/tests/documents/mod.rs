@@ -70,7 +70,7 @@ impl Pdf {
         let mut file = b"%PDF-1.7\n".to_vec();
         let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
         for (number, body) in objects.iter().enumerate() {
-            let _ = write!(table, "{:010} 00000 n \n", file.len());
+            let _ = writeln!(table, "{:010} 00000 n ", file.len());
             file.extend_from_slice(format!("{} 0 obj\n", number + 1).as_bytes());
             file.extend_from_slice(body);
             file.extend_from_slice(b"\nendobj\n");
@@ -90,7 +90,7 @@ impl Pdf {
 /// A page's text at places: `(x, y, text)` in 10 points.
 pub(crate) fn shown(texts: &[(i32, i32, &str)]) -> String {
     texts.iter().fold(String::new(), |mut page, (x, y, text)| {
-        let _ = write!(page, "BT /F 10 Tf {x} {y} Td ({text}) Tj ET\n");
+        let _ = writeln!(page, "BT /F 10 Tf {x} {y} Td ({text}) Tj ET");
         page
     })
 }

@@ -3,9 +3,11 @@
 
 mod call;
 mod configuration;
+mod document;
 mod jobs;
 mod pool;
 mod queues;
+mod sessions;
 mod simulate;
 mod worker;
 
@@ -42,6 +44,10 @@ enum Command {
     Queues(queues::Queues),
     /// Look at the workers that are there, and at the queues
     Status(queues::Status),
+    /// Look at sessions; take one out and in again
+    Sessions(sessions::Sessions),
+    /// Print the text of a document
+    Document(document::Document),
     /// Stand in for an LLM endpoint on this machine, until Ctrl-C
     Simulate(simulate::Simulate),
     /// Print the completions for a shell
@@ -60,6 +66,8 @@ Examples:
   credential-rotation accounts --list
   credential-rotation worker --url redis://localhost --queues text_processing:2 --command ./summarise
   credential-rotation jobs list --queue text_processing --state failed
+  credential-rotation document text report.pdf --max-pages 10
+  credential-rotation sessions list --url sqlite:sessions.db
   credential-rotation simulate --scenario scenario.json --port 8080
 
 Exit codes: 0 done, 1 the call failed, 2 bad command line, 3 no credential can be
@@ -76,6 +84,8 @@ pub(super) fn run(arguments: Arguments, shell: &mut Shell<'_>) -> Ended {
         Command::Jobs(jobs) => jobs.run(as_json, shell),
         Command::Queues(queues) => queues.run(as_json, shell),
         Command::Status(status) => status.run(as_json, shell),
+        Command::Sessions(sessions) => sessions.run(as_json, shell),
+        Command::Document(document) => document.run(as_json, shell),
         Command::Simulate(simulate) => simulate.run(as_json, shell),
         Command::Completions { shell: of } => completions::print(Arguments::command(), of, shell),
     }

@@ -1,5 +1,7 @@
 //! `queues` and `status`: how much there is to do, and who does it.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -36,6 +38,10 @@ enum Action {
 pub(super) struct Status {
     #[command(flatten)]
     place: Place,
+    /// Show it anew every so many seconds, until Ctrl-C; on a terminal in place
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
 }
 
 impl Queues {
@@ -72,34 +78,48 @@ impl Status {
     pub(super) fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
         let done = wait_for(async {
             let jobs = self.place.connect().await?;
-            let workers = jobs.workers().await?;
-            if as_json {
-                let queues = jobs.counts().await?;
-                let told =
-                    json!({ "backend": jobs.backend(), "workers": workers, "queues": queues });
-                shell.say_json(&told)?;
-                return Ok::<_, Stop>(exit::OK);
+            loop {
+                if self.watch.is_some() && shell.out_is_terminal && !as_json {
+                    write!(shell.out, "{HOME}")?;
+                }
+                show(&jobs, as_json, shell).await?;
+                match self.watch {
+                    Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+                    None => return Ok::<_, Stop>(exit::OK),
+                }
             }
-            let now = SystemClock.now();
-            let rows: Vec<_> = workers
-                .iter()
-                .map(|worker| worker_row(worker, now))
-                .collect();
-            table::print(
-                [
-                    "WORKER", "HOST", "PID", "QUEUES", "RUNNING", "MEMORY", "SEEN",
-                ],
-                &rows,
-                shell,
-            )?;
-            shell.say("")?;
-            list(&jobs, false, shell).await
         });
         match done? {
             Waited::Done(ended) => ended,
+            // To watch has no other end.
+            Waited::Signalled(exit::INTERRUPTED) if self.watch.is_some() => Ok(exit::OK),
             Waited::Signalled(code) => Ok(code),
         }
     }
+}
+
+/// To the first place of the terminal, and all of it cleared.
+const HOME: &str = "\x1b[H\x1b[J";
+
+async fn show(jobs: &SharedJobs, as_json: bool, shell: &mut Shell<'_>) -> Result<(), Stop> {
+    let workers = jobs.workers().await?;
+    if as_json {
+        let queues = jobs.counts().await?;
+        let told = json!({ "backend": jobs.backend(), "workers": workers, "queues": queues });
+        return shell.say_json(&told);
+    }
+    let now = SystemClock.now();
+    let rows: Vec<_> = workers
+        .iter()
+        .map(|worker| worker_row(worker, now))
+        .collect();
+    let heads = [
+        "WORKER", "HOST", "PID", "QUEUES", "RUNNING", "MEMORY", "SEEN",
+    ];
+    table::print(heads, &rows, shell)?;
+    shell.say("")?;
+    list(jobs, false, shell).await?;
+    Ok(())
 }
 
 async fn list(jobs: &SharedJobs, as_json: bool, shell: &mut Shell<'_>) -> Ended {
