@@ -46,6 +46,16 @@ export interface ErrorDetails {
   readonly epoch?: number;
   /** The state that the job is in. */
   readonly state?: string;
+  /** The version that was expected of a session. */
+  readonly expected?: number;
+  /** The version that it has. */
+  readonly actual?: number;
+  /** How large something is. */
+  readonly size?: number;
+  /** The line of an import that is none. */
+  readonly line?: number;
+  /** The template that cannot be filled. */
+  readonly template?: string;
   /** How long was waited, in milliseconds. */
   readonly waitedMs?: number;
   /** Where the jobs are, without user and password. */
@@ -163,6 +173,53 @@ export class BackendUnsuitableError extends CredentialRotationError {}
 /** A use of a job manager after `close`. */
 export class ManagerClosedError extends CredentialRotationError {}
 
+/** A field that no session can have. */
+export class InvalidSessionError extends CredentialRotationError {}
+/** No session of that id, or it is another owner's. */
+export class UnknownSessionError extends CredentialRotationError {}
+/** A session of that id is there. */
+export class SessionTakenError extends CredentialRotationError {}
+/** The session has gone on since it was read. */
+export class StaleVersionError extends CredentialRotationError {}
+/** Something is over a limit of the session's. */
+export class SessionTooLargeError extends CredentialRotationError {}
+/** No file of that name is kept with the session. */
+export class UnknownFileError extends CredentialRotationError {}
+/** A line of an export is none. */
+export class InvalidImportError extends CredentialRotationError {}
+/** A setting or argument of a conversation that cannot be used. */
+export class InvalidConversationError extends CredentialRotationError {}
+/** Something is to be written in a style that was never taught. */
+export class NotTrainedError extends CredentialRotationError {}
+/** A document without text to train on. */
+export class EmptyDocumentError extends CredentialRotationError {}
+/** A prompt lacks a field, or has one that cannot be put in. */
+export class TemplateFieldError extends CredentialRotationError {}
+/** No prompt of that name. */
+export class UnknownTemplateError extends CredentialRotationError {}
+/** What must be sent is over the window. */
+export class WindowTooSmallError extends CredentialRotationError {}
+/** The model said nothing. */
+export class NoAnswerError extends CredentialRotationError {}
+/** There is nothing in the document. */
+export class DocumentEmptyError extends CredentialRotationError {}
+/** The document is larger than a document may be. */
+export class DocumentTooLargeError extends CredentialRotationError {}
+/** The document is something else than its name says, or nothing that can be read. */
+export class DocumentNotSupportedError extends CredentialRotationError {}
+/** The document is locked with a password. */
+export class DocumentEncryptedError extends CredentialRotationError {}
+/** The document's pages are pictures. */
+export class DocumentNoTextError extends CredentialRotationError {}
+/** The document is broken beyond what can be repaired. */
+export class DocumentDamagedError extends CredentialRotationError {}
+/** Reading the document costs more than is allowed. */
+export class DocumentLimitError extends CredentialRotationError {}
+/** The document's file cannot be read. */
+export class DocumentUnreadableError extends CredentialRotationError {}
+/** The reading of the document was called off. */
+export class DocumentCancelledError extends CredentialRotationError {}
+
 type ErrorClass = new (
   code: string,
   message: string,
@@ -205,6 +262,29 @@ export const ERROR_CLASSES: Readonly<Record<string, ErrorClass>> = Object.freeze
   backend_unavailable: BackendUnavailableError,
   backend_unsuitable: BackendUnsuitableError,
   manager_closed: ManagerClosedError,
+  invalid_session: InvalidSessionError,
+  unknown_session: UnknownSessionError,
+  session_taken: SessionTakenError,
+  stale_version: StaleVersionError,
+  session_too_large: SessionTooLargeError,
+  unknown_file: UnknownFileError,
+  invalid_import: InvalidImportError,
+  invalid_conversation: InvalidConversationError,
+  not_trained: NotTrainedError,
+  empty_document: EmptyDocumentError,
+  template_field: TemplateFieldError,
+  unknown_template: UnknownTemplateError,
+  window_too_small: WindowTooSmallError,
+  no_answer: NoAnswerError,
+  document_empty: DocumentEmptyError,
+  document_too_large: DocumentTooLargeError,
+  document_not_supported: DocumentNotSupportedError,
+  document_encrypted: DocumentEncryptedError,
+  document_no_text: DocumentNoTextError,
+  document_damaged: DocumentDamagedError,
+  document_limit: DocumentLimitError,
+  document_unreadable: DocumentUnreadableError,
+  document_cancelled: DocumentCancelledError,
 });
 
 /** Every code of the core. */

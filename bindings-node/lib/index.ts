@@ -36,6 +36,29 @@ export {
   BackendUnavailableError,
   BackendUnsuitableError,
   ManagerClosedError,
+  InvalidSessionError,
+  UnknownSessionError,
+  SessionTakenError,
+  StaleVersionError,
+  SessionTooLargeError,
+  UnknownFileError,
+  InvalidImportError,
+  InvalidConversationError,
+  NotTrainedError,
+  EmptyDocumentError,
+  TemplateFieldError,
+  UnknownTemplateError,
+  WindowTooSmallError,
+  NoAnswerError,
+  DocumentEmptyError,
+  DocumentTooLargeError,
+  DocumentNotSupportedError,
+  DocumentEncryptedError,
+  DocumentNoTextError,
+  DocumentDamagedError,
+  DocumentLimitError,
+  DocumentUnreadableError,
+  DocumentCancelledError,
   type ErrorDetails,
   type Fault,
 } from './errors.js';
@@ -48,6 +71,22 @@ export {
   type RotationState,
   type SwitchReason,
 } from './accounts.js';
+export {
+  Conversation,
+  Conversations,
+  readDocument,
+  stage,
+  TurnStream,
+  type Brief,
+  type ConversationsOptions,
+  type Document,
+  type DocumentSource,
+  type Material,
+  type Piece,
+  type Reply,
+  type TurnJob,
+  type Window,
+} from './conversation.js';
 export { Credential, type CredentialOptions } from './credential.js';
 export {
   CredentialPool,
@@ -87,6 +126,18 @@ export type { Provider, Response, SendContext } from './provider.js';
 export { QwenWrapper, type QwenCallOptions, type QwenOptions } from './qwen.js';
 export type { Message, Request } from './request.js';
 export type { RunContext, RunOptions, Work } from './run.js';
+export {
+  SessionManager,
+  type Guard,
+  type NewMessage,
+  type NewSession,
+  type Session,
+  type SessionEntry,
+  type SessionFilter,
+  type SessionKey,
+  type SessionPage,
+  type Transcript,
+} from './sessions.js';
 export { AnswerStream, type Chunk } from './stream.js';
 export { ClaimedJob, JobContext, JsonText, Snooze, Unrecoverable } from './attempt.js';
 export {

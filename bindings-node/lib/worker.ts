@@ -2,6 +2,7 @@
 import { JobWorker as NativeWorker } from '../native/index.js';
 
 import { ClaimedJob, failureJson, JobContext, JsonText, type Told } from './attempt.js';
+import { Conversations } from './conversation.js';
 import { desk, submit } from './desk.js';
 import { typed } from './errors.js';
 import { JobManager } from './jobs.js';
@@ -47,6 +48,8 @@ export interface WorkerOptions {
   graceMs?: number;
   /** How it tells of the ends of jobs that have a webhook. */
   webhooks?: WebhookOptions;
+  /** Does their training and generation, without a handler. */
+  conversations?: Conversations;
 }
 
 /** What a worker has done, as it was recorded. */
@@ -113,8 +116,10 @@ export class Worker {
     if (this.#native !== undefined) {
       throw new TypeError('this worker runs, or has run: make another one');
     }
+    const { conversations, ...others } = this.#options;
+    const talk = conversations && Conversations.nativeOf(conversations);
     const setUp = JSON.stringify({
-      ...exactSnakeKeys(this.#options),
+      ...exactSnakeKeys(others),
       kinds: [...this.#handlers.keys()],
       otherwise: this.#otherwise !== undefined,
     });
@@ -123,7 +128,7 @@ export class Worker {
         for (const line of JSON.parse(lines) as Line[]) {
           this.#take(native, line);
         }
-      }),
+      }, talk ?? null),
     );
     this.#native = native;
     const { signal } = options;

@@ -113,6 +113,11 @@ export class Wrapper {
     return new Wrapper(native as unknown as WrapperOptions);
   }
 
+  /** The native half of a wrapper. */
+  static nativeOf(wrapper: Wrapper): NativeWrapper {
+    return wrapper.#native;
+  }
+
   /** From the `[wrapper]` table of a configuration file, environment overrides applied. */
   static fromConfig(path: string): Wrapper {
     return Wrapper.over(typed(() => NativeWrapper.fromConfig(path)));

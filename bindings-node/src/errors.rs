@@ -4,6 +4,7 @@
 use credential_rotation::Error;
 use credential_rotation::error::CODES;
 use credential_rotation::job::{self, JobError};
+use credential_rotation::{conversation, document, session};
 use napi_derive::napi;
 
 /// What tells `lib/errors.ts` that an error's message is the core's error as JSON.
@@ -32,5 +33,12 @@ pub(crate) fn job_thrown(error: &JobError) -> Thrown {
 /// Every code there is, in the order of the documentation.
 #[napi]
 pub(crate) fn error_codes() -> Vec<&'static str> {
-    [&CODES[..], &job::CODES[..]].concat()
+    [
+        &CODES[..],
+        &job::CODES[..],
+        &session::CODES[..],
+        &conversation::CODES[..],
+        &document::CODES[..],
+    ]
+    .concat()
 }

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use credential_rotation::conversation::{
+    self,
+    jobs::{GENERATION, TRAINING},
+};
 use credential_rotation::job::worker::{HandlerError, Lane, Worker, WorkerHandle, WorkerReport};
 use credential_rotation::job::{Failure, JobError, Payload, WebhookOptions};
 use napi::bindgen_prelude::Function;
@@ -10,6 +14,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::conversations::Conversations;
 use crate::desk::Desk;
 use crate::errors::{Thrown, job_thrown};
 use crate::job_handler::{Host, HostHandler};
@@ -76,12 +81,14 @@ enum Why {
 #[napi]
 impl JobWorker {
     /// `begin` gets lists of `[number, job, payload]`, an attempt to make, and `[number]`,
-    /// one that is to end.
+    /// one that is to end. Training and generation are the core's business, if there are
+    /// conversations.
     #[napi(factory)]
     pub fn build(
         jobs: &JobManager,
         options: String,
         begin: Function<'_, String, ()>,
+        conversations: Option<&Conversations>,
     ) -> Result<Self, Thrown> {
         let outbox = Outbox::new(&begin).map_err(|problem| JobError::Invalid {
             field: "begin",
@@ -90,7 +97,8 @@ impl JobWorker {
         let built = outbox.and_then(|outbox| {
             let host = Arc::new(Host::new(outbox));
             let options: Options = from_json(&options, "options")?;
-            Ok((options.build(jobs, &host)?, host))
+            let conversations = conversations.map(Conversations::core);
+            Ok((options.build(jobs, &host, conversations)?, host))
         });
         let (worker, host) = built.map_err(|error| job_thrown(&error))?;
         Ok(Self {
@@ -176,11 +184,21 @@ impl Drop for JobWorker {
 }
 
 impl Options {
-    fn build(self, jobs: &JobManager, host: &Arc<Host>) -> Result<Worker, JobError> {
+    fn build(
+        self,
+        jobs: &JobManager,
+        host: &Arc<Host>,
+        conversations: Option<conversation::Conversations>,
+    ) -> Result<Worker, JobError> {
         let handler = || HostHandler(Arc::clone(host));
         let mut worker = Worker::builder(jobs.connected()?);
         for queues in self.queues {
             worker = worker.with_lane(queues.lane()?);
+        }
+        if let Some(conversations) = conversations {
+            for kind in [TRAINING, GENERATION] {
+                worker = worker.handler(kind, conversation::jobs::handler(&conversations));
+            }
         }
         for kind in &self.kinds {
             worker = worker.handler(kind, handler());

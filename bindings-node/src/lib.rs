@@ -6,6 +6,7 @@
 use napi_derive::napi;
 
 mod accounts;
+mod conversations;
 mod desk;
 mod errors;
 mod job_events;
@@ -19,6 +20,7 @@ mod provider;
 mod qwen;
 mod rotation;
 mod runtime;
+mod sessions;
 mod stream;
 mod testing;
 mod wrapper;

@@ -100,6 +100,10 @@ impl Wrapper {
         Self(wrapper)
     }
 
+    pub(crate) fn core(&self) -> wrapper::Wrapper {
+        self.0.clone()
+    }
+
     fn build(
         options: WrapperOptions,
         provider: Option<&HostProvider>,

@@ -223,8 +223,34 @@ const reached = {
   ],
 };
 
-/** What only workers of one's own making meet. */
-const beyond = ['unknown_queue', 'stale_attempt'];
+/** What only workers of one's own making meet, and what `sessions` and `conversation` reach. */
+const beyond = [
+  'unknown_queue',
+  'stale_attempt',
+  'invalid_session',
+  'unknown_session',
+  'session_taken',
+  'stale_version',
+  'session_too_large',
+  'unknown_file',
+  'invalid_import',
+  'invalid_conversation',
+  'not_trained',
+  'empty_document',
+  'template_field',
+  'unknown_template',
+  'window_too_small',
+  'no_answer',
+  'document_empty',
+  'document_too_large',
+  'document_not_supported',
+  'document_encrypted',
+  'document_no_text',
+  'document_damaged',
+  'document_limit',
+  'document_unreadable',
+  'document_cancelled',
+];
 
 /** @param {Context} context */
 async function memory(context) {

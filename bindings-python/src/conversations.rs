@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use credential_rotation::conversation::{self, jobs, wire};
+use credential_rotation::document;
 use credential_rotation::job::JobState;
 use futures_util::StreamExt;
 use pyo3::prelude::*;
@@ -90,6 +91,13 @@ pub(crate) fn stage(kind: &str, state: &str) -> PyResult<&'static str> {
     let state: JobState = serde_json::from_value(json!(state))
         .map_err(|problem| pyo3::exceptions::PyValueError::new_err(problem.to_string()))?;
     Ok(jobs::stage(kind, state))
+}
+
+/// Reads a document by options as JSON; gives JSON.
+#[pyfunction]
+pub(crate) fn read_document(py: Python<'_>, body: &[u8], options: &str) -> PyResult<String> {
+    let read = py.detach(|| document::wire::read_json(body, options));
+    read.map_err(|error| raised(py, &error.into()))
 }
 
 /// A turn as it goes on.

@@ -1,7 +1,7 @@
 //! Errors of the core as exceptions: the classes are Python's, the content the core's.
 
 use credential_rotation::error::CODES;
-use credential_rotation::{Error, conversation, job, session};
+use credential_rotation::{Error, conversation, document, job, session};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -13,6 +13,7 @@ pub(crate) fn error_codes() -> Vec<&'static str> {
         &job::CODES[..],
         &session::CODES[..],
         &conversation::CODES[..],
+        &document::CODES[..],
     ]
     .concat()
 }

@@ -140,6 +140,15 @@ ELSEWHERE = {
     "unknown_template",
     "window_too_small",
     "no_answer",
+    "document_empty",
+    "document_too_large",
+    "document_not_supported",
+    "document_encrypted",
+    "document_no_text",
+    "document_damaged",
+    "document_limit",
+    "document_unreadable",
+    "document_cancelled",
 }
 
 

@@ -18,6 +18,16 @@ from credential_rotation.errors import (
     CredentialFileUnreadableError,
     CredentialRotationError,
     DeadlineExceededError,
+    DocumentCancelledError,
+    DocumentDamagedError,
+    DocumentEmptyError,
+    DocumentEncryptedError,
+    DocumentError,
+    DocumentLimitError,
+    DocumentNoTextError,
+    DocumentNotSupportedError,
+    DocumentTooLargeError,
+    DocumentUnreadableError,
     DuplicateCredentialError,
     EmptyDocumentError,
     EmptyPromptError,
@@ -87,6 +97,7 @@ if TYPE_CHECKING:
         TurnStream,
         stage,
     )
+    from credential_rotation.documents import Document, Page, read_document
     from credential_rotation.jobs import Enqueued, Job, JobEvents, JobManager, JobPage
     from credential_rotation.sessions import (
         Entry,
@@ -130,6 +141,17 @@ __all__ = [
     "CredentialPool",
     "CredentialRotationError",
     "DeadlineExceededError",
+    "Document",
+    "DocumentCancelledError",
+    "DocumentDamagedError",
+    "DocumentEmptyError",
+    "DocumentEncryptedError",
+    "DocumentError",
+    "DocumentLimitError",
+    "DocumentNoTextError",
+    "DocumentNotSupportedError",
+    "DocumentTooLargeError",
+    "DocumentUnreadableError",
     "DuplicateCredentialError",
     "EmptyDocumentError",
     "EmptyPromptError",
@@ -159,6 +181,7 @@ __all__ = [
     "NoCredentialsError",
     "NotTrainedError",
     "Outcome",
+    "Page",
     "PoolSaturatedError",
     "PromptTooLargeError",
     "Provider",
@@ -201,6 +224,7 @@ __all__ = [
     "__version__",
     "create_initial_state",
     "error_codes",
+    "read_document",
     "stage",
     "version",
 ]
@@ -213,6 +237,9 @@ del atexit, leave
 
 # Imported by those who use them: a worker needs much that calls do not.
 _LATER = {
+    "Document": "documents",
+    "Page": "documents",
+    "read_document": "documents",
     "Conversation": "conversation",
     "Conversations": "conversation",
     "Reply": "conversation",

@@ -32,6 +32,7 @@ __all__ = [
     "Wrapper",
     "error_codes",
     "leave",
+    "read_document",
     "run_cli",
     "stage",
     "version",
@@ -39,6 +40,9 @@ __all__ = [
 
 def version() -> str:
     """The version of the core."""
+
+def read_document(body: bytes, options: str) -> str:
+    """Reads a document by options as JSON; gives JSON."""
 
 def stage(kind: str, state: str) -> str:
     """A job's state in the words that people are shown."""

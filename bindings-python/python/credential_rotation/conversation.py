@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from credential_rotation import _desk, _native
 from credential_rotation._native import stage
+from credential_rotation.documents import Source, content_of, read_document
 from credential_rotation.jobs import JobManager
 from credential_rotation.outcome import Attempt, Usage, attempt_from_wire
 from credential_rotation.sessions import OWNER, Session, SessionManager, session_of
@@ -30,9 +29,6 @@ __all__ = [
 Piece = dict[str, Any]
 """A piece: ``{"type": "text", "text"}``, and at the end ``{"type": "done"}`` with all of the
 reply."""
-
-Document = str | os.PathLike[str] | bytes | IO[bytes]
-"""A document: its path, its content, or a file that is open."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ class Conversations:
         self,
         jobs: JobManager,
         id: str,
-        document: Document | None = None,
+        document: Source | None = None,
         *,
         owner: str = OWNER,
         name: str | None = None,
@@ -95,7 +91,7 @@ class Conversations:
         ``name`` is the document's, by which its kind is told where its content does not.
         Further names are the job's: ``queue`` ("conversations"), ``max_attempts``, ….
         """
-        body, found = (None, None) if document is None else _document(document)
+        body, found = (None, None) if document is None else content_of(document)
         work: dict[str, Any] = {"max_pages": max_pages}
         if text is not None:
             work["text"] = {"title": title or "", "text": text}
@@ -105,7 +101,7 @@ class Conversations:
         return self._submit(jobs, owner, id, {"training": work}, job, body)
 
     async def asubmit_training(
-        self, jobs: JobManager, id: str, document: Document | None = None, **more: Any
+        self, jobs: JobManager, id: str, document: Source | None = None, **more: Any
     ) -> str:
         """Do the same from a coroutine."""
         return await asyncio.to_thread(self.submit_training, jobs, id, document, **more)
@@ -173,6 +169,20 @@ class Conversation:
     async def atrain(self, text: str, *, title: str = "") -> Reply:
         """Do the same from a coroutine."""
         return await self.atrain_stream(text, title=title).reply()
+
+    def train_document(
+        self, document: Source, *, name: str | None = None, max_pages: int | None = None
+    ) -> Reply:
+        """Learn from a PDF, Markdown or plain text document."""
+        read = read_document(document, name=name, max_pages=max_pages)
+        return self.train(read.text, title=read.title or name or "")
+
+    async def atrain_document(
+        self, document: Source, *, name: str | None = None, max_pages: int | None = None
+    ) -> Reply:
+        """Do the same from a coroutine."""
+        read = await asyncio.to_thread(read_document, document, name=name, max_pages=max_pages)
+        return await self.atrain(read.text, title=read.title or name or "")
 
     def train_stream(self, text: str, *, title: str = "") -> TurnStream:
         """Do the same, as it comes."""
@@ -315,17 +325,6 @@ def _brief(
     topic: str, words: int, audience: str, fields: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     return {**(fields or {}), "topic": topic, "words": words, "audience": audience}
-
-
-def _document(document: Document) -> tuple[bytes, str | None]:
-    """Read a document, and find its name."""
-    if isinstance(document, bytes):
-        return document, None
-    if isinstance(document, str | os.PathLike):
-        path = Path(document)
-        return path.read_bytes(), path.name
-    name = getattr(document, "name", None)
-    return document.read(), Path(name).name if isinstance(name, str) else None
 
 
 def _reply(told: Piece) -> Reply:

@@ -391,6 +391,64 @@ class NoAnswerError(ConversationError):
     code = "no_answer"
 
 
+class DocumentError(CredentialRotationError):
+    """A document that cannot be read."""
+
+
+class DocumentEmptyError(DocumentError, ValueError):
+    """There is nothing in the document."""
+
+    code = "document_empty"
+
+
+class DocumentTooLargeError(DocumentError, ValueError):
+    """The document is larger than a document may be."""
+
+    code = "document_too_large"
+
+
+class DocumentNotSupportedError(DocumentError, ValueError):
+    """The document is something else than its name says, or nothing that can be read."""
+
+    code = "document_not_supported"
+
+
+class DocumentEncryptedError(DocumentError):
+    """The document is locked with a password."""
+
+    code = "document_encrypted"
+
+
+class DocumentNoTextError(DocumentError):
+    """The document's pages are pictures."""
+
+    code = "document_no_text"
+
+
+class DocumentDamagedError(DocumentError):
+    """The document is broken beyond what can be repaired."""
+
+    code = "document_damaged"
+
+
+class DocumentLimitError(DocumentError):
+    """Reading the document costs more than is allowed."""
+
+    code = "document_limit"
+
+
+class DocumentUnreadableError(DocumentError, OSError):
+    """The document's file cannot be read."""
+
+    code = "document_unreadable"
+
+
+class DocumentCancelledError(DocumentError):
+    """The reading of the document was called off."""
+
+    code = "document_cancelled"
+
+
 def _all(kind: type[CredentialRotationError]) -> list[type[CredentialRotationError]]:
     found = [one for sub in kind.__subclasses__() for one in (sub, *_all(sub))]
     return [one for one in found if "code" in vars(one)]

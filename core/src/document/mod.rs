@@ -8,6 +8,7 @@ mod kind;
 mod limits;
 mod pdf;
 mod text;
+pub mod wire;
 
 use std::ops::ControlFlow;
 use std::path::Path;
