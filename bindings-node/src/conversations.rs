@@ -86,7 +86,12 @@ pub(crate) fn stage(kind: String, state: String) -> Option<&'static str> {
 
 /// Reads a document by options as JSON; it comes as JSON under `number`.
 #[napi]
-pub(crate) fn read_document(desk: &Desk, number: u32, body: Buffer, options: String) -> napi::Result<()> {
+pub(crate) fn read_document(
+    desk: &Desk,
+    number: u32,
+    body: Buffer,
+    options: String,
+) -> napi::Result<()> {
     let body = Bytes::copy_from_slice(&body);
     desk.shared().submit(number, async move {
         let read = move || document::wire::read_json(&body, &options);

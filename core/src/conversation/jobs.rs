@@ -225,6 +225,9 @@ impl Conversations {
             let _ = sessions.drop_file(&key, file).await;
         }
         self.end(job, &key).await;
+        if trained.is_ok() {
+            job.progress(100.0, "trained");
+        }
         trained
     }
 
@@ -238,6 +241,9 @@ impl Conversations {
             Err(error) => Err(error),
         };
         self.end(job, conversation.key()).await;
+        if written.is_ok() {
+            job.progress(100.0, "written");
+        }
         written
     }
 
