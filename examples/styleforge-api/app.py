@@ -1,7 +1,4 @@
-"""StyleForge: sessions that learn a style from a PDF, and write in it. Long work is a job.
-
-Run: API_KEYS=secret=ann uvicorn app:app --workers 4
-"""
+"""StyleForge: sessions that learn a style from a PDF, and write in it. Long work is a job."""
 
 import asyncio
 import os
