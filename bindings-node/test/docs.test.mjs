@@ -12,7 +12,7 @@ import { SimulatedEndpoint } from 'credential-rotation/testing';
 const here = dirname(fileURLToPath(import.meta.url));
 const run = promisify(execFile);
 
-for (const page of ['../../README.md', '../../docs/jobs.md', '../../docs/testing.md']) {
+for (const page of ['../../README.md', '../../docs/jobs.md', '../../docs/sessions.md', '../../docs/testing.md']) {
   const blocks = [...readFileSync(join(here, page), 'utf8').matchAll(/```js\n([^]*?)```/g)];
   assert.ok(blocks.length > 0, page);
   for (const [index, [, code = '']] of blocks.entries()) {

@@ -10,7 +10,13 @@ import pytest
 from credential_rotation.testing import SimulatedEndpoint
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/jobs.md", "docs/testing.md", "bindings-python/README.md"]
+PAGES = [
+    "README.md",
+    "docs/jobs.md",
+    "docs/sessions.md",
+    "docs/testing.md",
+    "bindings-python/README.md",
+]
 
 
 def examples() -> list[object]:

@@ -39,3 +39,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/jobs.md")]
 struct Jobs;
+
+/// And those of the sessions' page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sessions.md")]
+struct Sessions;
