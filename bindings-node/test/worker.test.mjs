@@ -191,7 +191,7 @@ for (const [name, url] of backends) {
     });
 
     test('a handler that blocks the event loop for ten leases loses nothing', async (t) => {
-      const leaseMs = 100;
+      const leaseMs = 300;
       const worker = new Worker(jobs, { queues: ['blocked:2'], leaseMs });
       worker.handler('blocked', () => {
         const end = Date.now() + 10 * leaseMs;

@@ -139,14 +139,14 @@ async def test_a_handler_that_blocks_the_loop_for_ten_leases_loses_nothing(
     jobs: JobManager,
     queue: str,
 ) -> None:
-    worker = Worker(jobs, [f"{queue}:2"], lease=0.1)
+    worker = Worker(jobs, [f"{queue}:2"], lease=0.3)
     runs = 0
 
     @worker.handler()
     async def block(job: JobContext) -> int:
         nonlocal runs
         runs += 1
-        time.sleep(1.0)  # noqa: ASYNC251 - it is what must do no harm
+        time.sleep(3.0)  # noqa: ASYNC251 - it is what must do no harm
         return runs
 
     running = await working(worker)
