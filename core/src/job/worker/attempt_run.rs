@@ -10,6 +10,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tracing::Instrument;
 
 use super::attempt::Attempt;
 use super::handler::Chosen;
@@ -29,13 +30,36 @@ pub(super) struct Ended {
 
 pub(super) fn work(handler: Arc<dyn Handler>, attempt: &Arc<Attempt>) -> Work {
     let context = Context::new(Arc::clone(attempt));
+    let span = span(&context);
+    let of_end = span.clone();
     let answer = async move { handler.run(context).await };
-    Box::pin(async move {
-        match AssertUnwindSafe(answer).catch_unwind().await {
+    let work = async move {
+        let end = match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(answer) => End::Answered(answer),
             Err(panic) => End::Panicked(panic_words(&*panic)),
-        }
-    })
+        };
+        of_end.record("outcome", end.name());
+        end
+    };
+    // Who listens to nothing pays for nothing.
+    if span.is_disabled() {
+        Box::pin(work)
+    } else {
+        Box::pin(work.instrument(span))
+    }
+}
+
+/// An attempt as those who trace see it; what its handler traces lies within.
+fn span(job: &Context) -> tracing::Span {
+    tracing::info_span!(
+        "job",
+        queue = %job.spec().queue,
+        id = %job.id(),
+        kind = %job.kind(),
+        attempt = job.attempt(),
+        session = job.session(),
+        outcome = tracing::field::Empty,
+    )
 }
 
 /// What became of the start of an attempt.

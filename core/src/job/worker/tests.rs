@@ -6,6 +6,7 @@ mod lanes;
 mod news;
 mod outages;
 mod renewals;
+mod spans;
 mod stop;
 mod upkeep;
 

@@ -17,6 +17,20 @@ pub(super) enum End {
     Dropped,
 }
 
+impl End {
+    /// As those who trace see it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Answered(Ok(_)) => "completed",
+            Self::Answered(Err(HandlerError::Snooze(_))) => "snoozed",
+            Self::Answered(Err(HandlerError::Cancelled)) => "cancelled",
+            Self::Answered(Err(_)) => "failed",
+            Self::Panicked(_) => "panicked",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// What an end leads to. A request to cancel wins over all but success.
 pub(super) fn outcome(claimed: &Claimed, end: End, cancel_requested: bool) -> Outcome {
     let error = match end {
