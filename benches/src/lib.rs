@@ -2,6 +2,8 @@
 //!
 //! Each program prints one JSON object a line; `benches/report.py` makes the table.
 
+pub mod queue;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -7,16 +7,11 @@ use std::time::Instant;
 
 use credential_rotation::connect;
 use credential_rotation::job::worker::{Context, Worker};
-use credential_rotation::job::{JobSpec, Payload, SharedJobs};
+use credential_rotation::job::{Payload, SharedJobs};
 use credential_rotation_benches::print;
+use credential_rotation_benches::queue::{BATCH, Failure, QUEUE, SLOTS, job};
 use futures_util::future::join_all;
 use serde_json::json;
-
-type Failure = Box<dyn std::error::Error>;
-
-const QUEUE: &str = "bench";
-const BATCH: usize = 1_000;
-const SLOTS: usize = 100;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -53,11 +48,6 @@ async fn main() -> Result<(), Failure> {
     told(&name, "add one by one", each * 64, began);
     drain(&jobs, each * 64).await?;
     Ok(())
-}
-
-fn job() -> JobSpec {
-    let payload = Payload::from_json(format!("{{\"text\":\"{}\"}}", "x".repeat(189)));
-    JobSpec::new(QUEUE, payload.unwrap_or_default()).with(|job| job.result_ttl_ms = 0)
 }
 
 /// Runs so many jobs with a worker of 100 slots whose handler does nothing.
