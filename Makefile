@@ -44,6 +44,7 @@ lint: lint-text lint-rust lint-dependencies lint-python lint-node ## Check forma
 # ARGS='--json' or ARGS='--update-readme', for instance.
 bench: setup servers $(BENCH_STAMP) ## Measure, side by side with peers, and print the table
 	cargo build --locked --workspace --lib --bins --release
+	cd benches/peers && cargo build --locked --release
 	tools/link-bindings.sh release
 	@$(PYTHON) benches/report.py $(ARGS)
 

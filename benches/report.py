@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import beside
+
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "benches"
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
@@ -100,12 +102,12 @@ class Figures:
     rounds: dict[str, list[float]] = field(default_factory=dict)
 
     def rate(self, name: str) -> float:
-        """The middle round."""
-        return statistics.median(self.rounds[name])
+        """The middle round; nothing for what could not be measured."""
+        return statistics.median(self.rounds.get(name, [0.0]))
 
     def ratio(self, ours: str, peer: str) -> float:
         """The middle of the rounds' ratios: neighbours in time met the same noise."""
-        pairs = zip(self.rounds[ours], self.rounds[peer], strict=True)
+        pairs = zip(self.rounds[ours], self.rounds[peer], strict=False)
         return statistics.median(one / other for one, other in pairs)
 
 
@@ -150,11 +152,22 @@ def places() -> Iterator[dict[str, str]]:
             yield {
                 "memory": "memory:",
                 "sqlite": f"sqlite:{folder}/jobs.db",
+                "sqlite-peer": f"sqlite:{folder}/peer.db",
+                "sessions": f"sqlite:{folder}/sessions.db",
                 "redis": f"redis://127.0.0.1:{port}",
             }
         finally:
             process.kill()
             process.wait(10)
+
+
+def run_if_there(what: str, command: list[str]) -> dict[str, float] | None:
+    """Run a program that may not be there; say so and go on if it is not."""
+    try:
+        return run(what, command)
+    except SystemExit as error:
+        print(f"\r\033[K{error}", file=sys.stderr)
+        return None
 
 
 def run(what: str, command: list[str]) -> dict[str, float]:
@@ -190,10 +203,26 @@ def measure() -> Figures:
                         figures.rounds.setdefault(row, []).append(value)
     for number in range(JOB_ROUNDS):
         with places() as urls:
-            for name, url in urls.items():
+            for name in ("memory", "sqlite", "redis"):
                 what = f"jobs in {name}, round {number + 1} of {JOB_ROUNDS}"
-                for row, value in run(what, [str(RELEASE / "jobs"), url]).items():
+                for row, value in run(what, [str(RELEASE / "jobs"), urls[name]]).items():
                     figures.rounds.setdefault(row, []).append(value)
+            for name, command, place in beside.CONTENDERS:
+                what = f"{name}, round {number + 1} of {JOB_ROUNDS}"
+                rows = run_if_there(what, [*command, urls[place]]) or {}
+                for row, value in rows.items():
+                    figures.rounds.setdefault(row, []).append(value)
+    with places() as urls:
+        port = int(urls["redis"].rsplit(":", 1)[1])
+        figures.values |= run("starts", [str(RELEASE / "latency"), urls["redis"]])
+        figures.values |= beside.idle(port, urls["redis"])
+        figures.values |= beside.backlog(run, port, urls["redis"])
+        for name in ("sessions", "redis", "memory"):
+            rows = run(f"sessions in {name}", [str(RELEASE / "sessions"), urls[name]])
+            rates = {row: value for row, value in rows.items() if row.endswith("append and read")}
+            figures.values |= rows
+            figures.rounds |= {row: [value] for row, value in rates.items()}
+    figures.values |= beside.documents(run_if_there)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     return figures
@@ -205,10 +234,15 @@ def judge(figures: Figures) -> list[Verdict]:
     for title, ours, peer, wanted in RATIOS:
         value = figures.ratio(ours, peer)
         verdicts.append(Verdict(title, value, wanted, value >= wanted, ours, peer))
-    for title, name, wanted in LIMITS:
-        value = figures.values[name]
+    for title, ours, peer, wanted in beside.RATIOS:
+        there = {ours, peer} <= figures.rounds.keys()
+        value = figures.ratio(ours, peer) if there else 0.0
+        title = title if there else f"{title} (not measured)"
+        verdicts.append(Verdict(title, value, wanted, value >= wanted, ours, peer))
+    for title, name, wanted in [*LIMITS, *beside.LIMITS]:
+        value = figures.values.get(name, float("nan"))
         verdicts.append(Verdict(title, value, wanted, value <= wanted, name))
-    for title, name, wanted in JOBS:
+    for title, name, wanted in [*JOBS, *beside.RATES]:
         value = figures.rate(name)
         verdicts.append(Verdict(title, value, wanted, value >= wanted, name, rate=True))
     return verdicts
@@ -260,7 +294,7 @@ def table(figures: Figures, verdicts: list[Verdict]) -> str:
                 f"| {figures.rate(it.peer):,.0f} | {it.value:.2f} | ≥ {it.wanted:g} | {met} |"
             )
         else:
-            costs.append(f"| {it.title} | {it.value:.1f} | ≤ {it.wanted:g} | {met} |")
+            costs.append(f"| {it.title} | {it.value:.2f} | ≤ {it.wanted:.3g} | {met} |")
     return "\n".join(lines + costs + jobs)
 
 

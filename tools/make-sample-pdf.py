@@ -29,8 +29,8 @@ PAGES = [
         " does not want to go to school. Touch it at noon and it leans back, amused. By evening it"
         " has an opinion, and if you are wise you let it finish the sentence.",
         "What, then, is the skill? It is mostly the skill of not doing. One does not knead again."
-        " One does not look. One does not, above all, understand too early. One stands in the doorway with flour on"
-        " one's sleeves, and is silent.",
+        " One does not look. One does not, above all, understand too early. One stands in the"
+        " doorway with flour on one's sleeves, and is silent.",
         "There are bakers who play music to their loaves. I have nothing against them. I only"
         " notice that the loaves have never asked for a second song.",
     ],

@@ -1,5 +1,7 @@
-"""Jobs a second through our Python package: taken in 1,000 at a time, then run by one
-worker of 100 slots whose handler does nothing.
+"""Jobs a second through our Python package.
+
+They are taken in 1,000 at a time, then run by one worker of 100 slots whose handler does
+nothing.
 
 Usage: jobs.py URL [JOBS]. Prints JSON objects.
 """
@@ -18,9 +20,7 @@ async def main(url: str, count: int) -> None:
     jobs = await JobManager.aconnect(url)
     began = time.perf_counter()
     for _ in range(count // BATCH):
-        batch = [
-            {"queue": "bench", "payload": payload(), "result_ttl_ms": 0} for _ in range(BATCH)
-        ]
+        batch = [{"queue": "bench", "payload": payload(), "result_ttl_ms": 0} for _ in range(BATCH)]
         answers = await jobs.aenqueue_many(batch)
         assert all(answer.added for answer in answers)
     told("jobs python bulk add", count, began)

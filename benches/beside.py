@@ -1,0 +1,188 @@
+"""Job queues of others beside ours, and what idle workers, waiting jobs and documents cost.
+
+A peer that cannot be run makes its row say so, and stops nothing else.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "benches"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+RELEASE = TARGET / "release"
+PEERS = HERE / "peers/target/release"
+PYTHON = str(ROOT / ".venv-bench/bin/python")
+
+Run = Callable[[str, list[str]], dict[str, float] | None]
+
+# What runs on which place; ours are measured in the same turns.
+CONTENDERS: list[tuple[str, list[str], str]] = [
+    ("BullMQ", ["node", str(HERE / "node/bullmq.mjs")], "redis"),
+    ("Node's worker", ["node", str(HERE / "node/jobs.mjs")], "redis"),
+    ("apalis-redis", [str(PEERS / "apalis_redis")], "redis"),
+    ("apalis-sqlite", [str(PEERS / "apalis_sqlite")], "sqlite-peer"),
+    ("Python's worker", [PYTHON, str(HERE / "python/jobs.py")], "redis"),
+    ("taskiq-redis", [PYTHON, str(HERE / "python/taskiq_peer.py")], "redis"),
+    ("huey", [PYTHON, str(HERE / "python/huey_peer.py")], "redis"),
+    ("dramatiq", [PYTHON, str(HERE / "python/dramatiq_peer.py")], "redis"),
+]
+
+# Ours, the peer, and how many times as fast it shall be.
+RATIOS: list[tuple[str, str, str, float]] = [
+    ("Rust worker on Redis", "jobs redis drain", "jobs BullMQ drain", 3),
+    ("Rust worker on Redis", "jobs redis drain", "jobs apalis-redis drain", 4),
+    ("Rust worker on SQLite", "jobs sqlite drain", "jobs apalis-sqlite drain", 1.3),
+    ("Python worker", "jobs python drain", "jobs taskiq-redis drain", 4),
+    ("Python worker", "jobs python drain", "jobs huey drain", 4),
+    ("Python worker", "jobs python drain", "jobs dramatiq drain", 4),
+    ("Node worker", "jobs node drain", "jobs BullMQ drain", 2),
+    ("Node, added 1,000 at a time", "jobs node bulk add", "jobs BullMQ bulk add", 2),
+]
+
+RATES: list[tuple[str, str, float]] = [
+    ("Redis, drained by Python's worker", "jobs python drain", 25_000),
+    ("Redis, added by Python 1,000 at a time", "jobs python bulk add", 100_000),
+    ("Redis, drained by Node's worker", "jobs node drain", 60_000),
+    ("sessions on Redis, a turn added and 20 read", "sessions redis append and read", 20_000),
+    ("sessions on SQLite, written through, the same", "sessions sqlite append and read", 10_000),
+]
+
+LIMITS: list[tuple[str, str, float]] = [
+    ("job taken in until its handler starts, p50 ms", "jobs start p50", 0.5),
+    ("the same, p99 ms", "jobs start p99", 3),
+    ("commands a second of an idle worker", "jobs idle commands", 1),
+    ("time of a job with 1,000,000 behind it, of one with 1,000", "jobs behind", 1.25),
+    ("Redis memory of a waiting job of 200 bytes, B", "jobs redis bytes", 400),
+    ("idle worker in Rust, MB", "jobs rust memory", 12),
+    ("idle worker in Python, MB", "jobs python memory", 45),
+    ("idle worker in Node, MB", "jobs node memory", 80),
+    ("append to a session of 1 MB, of an empty one, Redis", "sessions redis long history", 1.5),
+    ("the same, SQLite", "sessions sqlite long history", 1.5),
+    ("100,000 idle sessions in memory, MB over their text", "sessions memory idle", 200),
+    ("PDF of 500 pages, MB", "documents large memory", 64),
+    ("text of PDF files, time of pdftotext's", "documents of pdftotext", 0.6),
+    ("text of PDF files, time of pypdf's", "documents of pypdf", 1 / 15),
+]
+
+
+def redis(port: int, *words: str) -> str:
+    """Ask Redis something; small answers only."""
+    with socket.create_connection(("127.0.0.1", port)) as link:
+        link.sendall(b"".join([b" ".join(word.encode() for word in words), b"\r\n"]))
+        link.settimeout(2)
+        head = link.recv(1 << 20)
+        if head.startswith(b"$"):
+            size = int(head[1 : head.index(b"\r\n")])
+            while len(head) < size:
+                head += link.recv(1 << 20)
+        return head.decode(errors="replace")
+
+
+def number(text: str, name: str) -> float:
+    """A number of INFO's answer."""
+    found = re.search(rf"^{name}:(\d+)", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def idle(port: int, url: str) -> dict[str, float]:
+    """What workers with nothing to do take and ask."""
+    commands = {
+        "rust": [str(RELEASE / "idle")],
+        "python": [PYTHON, str(HERE / "python/idle.py")],
+        "node": ["node", str(HERE / "node/idle.mjs")],
+    }
+    found = {}
+    for name, command in commands.items():
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "bindings-python/python")}
+        worker = subprocess.Popen(
+            [*command, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        assert worker.stdout is not None
+        assert worker.stdin is not None
+        worker.stdout.readline()
+        time.sleep(3)
+        status = Path(f"/proc/{worker.pid}/status")
+        if status.exists():
+            kilobytes = re.search(r"VmRSS:\s+(\d+)", status.read_text())
+            found[f"jobs {name} memory"] = int(kilobytes[1]) / 1000 if kilobytes else 0.0
+        if name == "rust":
+            before = number(redis(port, "INFO", "stats"), "total_commands_processed")
+            time.sleep(10)
+            after = number(redis(port, "INFO", "stats"), "total_commands_processed")
+            # The look itself is a command.
+            found["jobs idle commands"] = max(0.0, after - before - 1) / 10
+        worker.stdin.close()
+        try:
+            worker.wait(20)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+    return found
+
+
+def backlog(run: Run, port: int, url: str) -> dict[str, float]:
+    """What a job costs with few and with many behind it, and its bytes in Redis."""
+    program = str(RELEASE / "backlog")
+    found: dict[str, float] = {}
+    rates = []
+    for behind in (1_000, 1_000_000):
+        redis(port, "FLUSHALL")
+        before = number(redis(port, "INFO", "memory"), "used_memory")
+        run("a backlog", [program, url, "add", str(behind + 20_000)])
+        after = number(redis(port, "INFO", "memory"), "used_memory")
+        if behind > 1_000:
+            found["jobs redis bytes"] = (after - before) / (behind + 20_000)
+        rows = run("its drain", [program, url, "drain", "20000", str(behind)]) or {}
+        rates.append(rows.get(f"jobs {behind} behind", 0.0))
+    redis(port, "FLUSHALL")
+    if all(rates):
+        found["jobs behind"] = rates[0] / rates[1]
+    return found
+
+
+def documents(run: Run) -> dict[str, float]:
+    """Our reading of PDF files beside others'; `PDFS` names a folder of them."""
+    folder = Path(os.environ.get("PDFS", ROOT / "examples"))
+    found = run("a large document", [str(RELEASE / "documents"), "--large"]) or {}
+    rows = run("documents", [str(RELEASE / "documents"), str(folder)]) or {}
+    ours = rows.get("documents folder", 0.0)
+    files = sorted(folder.glob("*.pdf"))
+
+    def timed(command: list[str]) -> float | None:
+        began = time.monotonic()
+        for file in files:
+            try:
+                subprocess.run([*command, str(file)], capture_output=True, timeout=120, check=False)
+            except (OSError, subprocess.SubprocessError):
+                return None
+        return (time.monotonic() - began) * 1e3
+
+    def ours_as_program() -> float | None:
+        program = str(RELEASE / "credential-rotation")
+        return timed([program, "document", "text"])
+
+    # Programs beside programs; a library beside a library.
+    beside = (ours_as_program(), timed(["pdftotext", "-q"]))
+    if beside[0] is not None and beside[1] is not None:
+        found["documents of pdftotext"] = beside[0] / beside[1]
+    code = (
+        "import sys, time, logging, pypdf; logging.disable(50); began = time.perf_counter()\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: [page.extract_text() for page in pypdf.PdfReader(path).pages]\n"
+        "    except Exception: pass\n"
+        "print((time.perf_counter() - began) * 1e3)"
+    )
+    try:
+        done = subprocess.run(
+            [PYTHON, "-c", code, *map(str, files)],
+            capture_output=True, text=True, check=True, timeout=600,
+        )  # fmt: skip
+        found["documents of pypdf"] = ours / float(done.stdout.split()[-1])
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+        print("pypdf could not be measured", file=sys.stderr)
+    return found
