@@ -8,12 +8,14 @@
 mod error;
 pub mod jobs;
 mod material;
+mod prepared;
 mod settings;
 mod template;
 mod turn;
 mod turns;
 mod window;
 pub mod wire;
+mod work;
 
 use std::collections::BTreeMap;
 use std::fmt;

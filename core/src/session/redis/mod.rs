@@ -4,7 +4,9 @@
 //! the session has not gone on since, and else gives the present head to decide by again.
 //! An owner's sessions share a slot, so that a cluster serves them too.
 
+mod answers;
 mod script;
+mod store;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,25 +16,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{Value, cmd};
 
-use self::script::{Call, owner_prefix};
+use self::answers::{add, heads, text, transcript};
+use self::script::owner_prefix;
+use self::store::STEP;
 use super::manager::{FILE_LIMIT, check_file};
-use super::query::{Mark, unknown, unknown_file};
-use super::rules::{Added, Effect, Head, Tail};
+use super::query::{unknown, unknown_file};
+use super::rules::Head;
 use super::{
-    Entry, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
+    NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
     SessionPage, Transcript, Verb, Write, Written,
 };
 use crate::clock::{Clock, SystemClock, millis};
 use crate::job::JobError;
 use crate::job::redis::address::Address;
 use crate::job::redis::check::connected;
-use crate::job::redis::decode::{Parts, garbled};
+use crate::job::redis::decode::garbled;
 use crate::job::redis::link::Link;
 
 /// Heads that a process remembers, so that a write takes one round trip.
 const HEADS: u64 = 10_000;
-/// Sessions that one script looks at.
-const STEP: u64 = 500;
 /// How often a write is decided anew because another came first.
 const TRIES: u32 = 1_000;
 
@@ -68,126 +70,6 @@ impl RedisSessions {
         Ok(Self {
             shared: Arc::new(Shared { link, heads, clock }),
         })
-    }
-
-    fn call(&self, owner: &str, verb: &str) -> Call {
-        Call::new(&self.shared.link, owner, verb)
-    }
-
-    async fn run(&self, call: Call) -> Result<Value, SessionError> {
-        Ok(call.run(&self.shared.link).await?)
-    }
-
-    async fn head(&self, key: &SessionKey) -> Result<Arc<Head>, SessionError> {
-        let prefix = owner_prefix(&self.shared.link, key.owner());
-        let mut ask = cmd("HGET");
-        ask.arg(format!("{prefix}s:{}", key.id())).arg("head");
-        match self.shared.link.ask(&ask).await? {
-            Value::Nil => {
-                self.shared.heads.invalidate(key);
-                Err(unknown(key))
-            }
-            found => Ok(Arc::new(parse(&found)?)),
-        }
-    }
-
-    /// The last turn, for writes that remove it.
-    async fn tail(&self, key: &SessionKey, head: &Head) -> Result<Option<Tail>, SessionError> {
-        let Some(last) = head.session.messages.checked_sub(1) else {
-            return Ok(None);
-        };
-        let run = |from: u64| {
-            let call = self.call(key.owner(), "read").with(key.id()).with("run");
-            call.number(from).with("-1")
-        };
-        let Some(bodies) = bodies(self.run(run(last)).await?)? else {
-            return Ok(None);
-        };
-        let Some(last) = bodies.last() else {
-            return Ok(None);
-        };
-        let place = parse::<Entry>(last)?.turn;
-        let turn = bodies_of(self.run(run(place)).await?)?;
-        let bytes = turn.iter().map(|body| length(body) as u64).sum();
-        Ok(Some(Tail { place, bytes }))
-    }
-
-    /// Stores what was decided. Gives the present head if the session went on.
-    async fn commit(
-        &self,
-        key: &SessionKey,
-        before: u64,
-        head: &Head,
-        effect: &Effect,
-    ) -> Result<Option<Arc<Head>>, SessionError> {
-        let mut call = self
-            .call(key.owner(), "commit")
-            .with(key.id())
-            .number(before)
-            .number(head.revision)
-            .with(text(head)?)
-            .number(head.session.active_at);
-        call = match effect.keep {
-            Some(keep) => call.number(keep),
-            None => call.with("-1"),
-        };
-        let call = add(call, &effect.add);
-        match self.run(call).await? {
-            Value::Int(_) => Ok(None),
-            Value::Nil => {
-                self.shared.heads.invalidate(key);
-                Err(unknown(key))
-            }
-            present => Ok(Some(Arc::new(parse(&present)?))),
-        }
-    }
-
-    async fn owners(&self) -> Result<Vec<String>, SessionError> {
-        let mut ask = cmd("SMEMBERS");
-        ask.arg(self.shared.link.address().global("session-owners"));
-        let listed = Parts::of(self.shared.link.ask(&ask).await?)?;
-        let mut owners: Vec<String> = listed
-            .map(|value| redis::from_redis_value(value).map_err(|_| garbled()))
-            .collect::<Result<_, JobError>>()?;
-        owners.sort_unstable();
-        Ok(owners)
-    }
-
-    /// Adds an owner's sessions to a page until it is full.
-    async fn list_of(
-        &self,
-        owner: &str,
-        filter: &SessionFilter,
-        mark: Option<Mark>,
-        found: &mut Vec<Session>,
-    ) -> Result<(), SessionError> {
-        let mut place = mark;
-        loop {
-            let call = match &place {
-                Some(mark) => self
-                    .call(owner, "list")
-                    .number(mark.active_at)
-                    .with(&*mark.id),
-                None => self.call(owner, "list").with("").with(""),
-            };
-            let heads: Vec<Head> = heads(self.run(call.number(STEP)).await?)?;
-            let Some(last) = heads.last().map(|head| Mark::of(&head.session)) else {
-                return Ok(());
-            };
-            for head in heads {
-                let session = head.session;
-                let behind = place
-                    .as_ref()
-                    .is_none_or(|mark| mark.precedes(session.active_at, session.key.id()));
-                if behind && filter.wants(&session) {
-                    found.push(session);
-                }
-                if found.len() > filter.room() {
-                    return Ok(());
-                }
-            }
-            place = Some(last);
-        }
     }
 }
 
@@ -443,57 +325,4 @@ impl SessionManager for RedisSessions {
             _ => Err(unknown(key)),
         }
     }
-}
-
-fn add(call: Call, messages: &[Added]) -> Call {
-    messages
-        .iter()
-        .fold(call, |call, message| call.with(&*message.body))
-}
-
-fn text(head: &Head) -> Result<String, SessionError> {
-    serde_json::to_string(head).map_err(|e| SessionError::invalid("session", e.to_string()))
-}
-
-fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, SessionError> {
-    let Value::BulkString(text) = value else {
-        return Err(garbled().into());
-    };
-    serde_json::from_slice(text).map_err(|_| garbled().into())
-}
-
-fn length(value: &Value) -> usize {
-    match value {
-        Value::BulkString(text) => text.len(),
-        _ => 0,
-    }
-}
-
-fn heads(value: Value) -> Result<Vec<Head>, SessionError> {
-    Parts::of(value)?.map(|head| parse(&head)).collect()
-}
-
-/// A head and messages, if the session is there.
-fn transcript(value: Value) -> Result<Option<(Head, Vec<Entry>)>, SessionError> {
-    if value == Value::Nil {
-        return Ok(None);
-    }
-    let mut parts = Parts::of(value)?;
-    let head = parse(&parts.next()?)?;
-    let bodies = Parts::of(parts.next()?)?;
-    let entries = bodies.map(|body| parse(&body)).collect::<Result<_, _>>()?;
-    Ok(Some((head, entries)))
-}
-
-fn bodies(value: Value) -> Result<Option<Vec<Value>>, SessionError> {
-    if value == Value::Nil {
-        return Ok(None);
-    }
-    bodies_of(value).map(Some)
-}
-
-fn bodies_of(value: Value) -> Result<Vec<Value>, SessionError> {
-    let mut parts = Parts::of(value)?;
-    parts.next()?;
-    Ok(Parts::of(parts.next()?)?.collect())
 }
