@@ -5,9 +5,11 @@ A peer that cannot be run makes its row say so, and stops nothing else.
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -147,8 +149,19 @@ def backlog(run: Run, port: int, url: str) -> dict[str, float]:
 
 def documents(run: Run) -> dict[str, float]:
     """Our reading of PDF files beside others'; `PDFS` names a folder of them."""
-    folder = Path(os.environ.get("PDFS", ROOT / "examples"))
-    found = run("a large document", [str(RELEASE / "documents"), "--large"]) or {}
+    program = str(RELEASE / "documents")
+    found = run("a large document", [program, "--large"]) or {}
+    if folder := os.environ.get("PDFS"):
+        return found | read_folder(run, Path(folder))
+    with tempfile.TemporaryDirectory() as made:
+        shutil.copy(ROOT / "examples/sample.pdf", made)
+        subprocess.run([program, "--make", f"{made}/large.pdf"], check=True)
+        return found | read_folder(run, Path(made))
+
+
+def read_folder(run: Run, folder: Path) -> dict[str, float]:
+    """The same for one folder."""
+    found = {}
     rows = run("documents", [str(RELEASE / "documents"), str(folder)]) or {}
     ours = rows.get("documents folder", 0.0)
     files = sorted(folder.glob("*.pdf"))
