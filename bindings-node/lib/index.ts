@@ -89,9 +89,9 @@ export type { Message, Request } from './request.js';
 export type { RunContext, RunOptions, Work } from './run.js';
 export { AnswerStream, type Chunk } from './stream.js';
 export { ClaimedJob, JobContext, JsonText, Snooze, Unrecoverable } from './attempt.js';
+export { Handlers, type JobHandler } from './handlers.js';
 export {
   Worker,
-  type JobHandler,
   type Lane,
   type WorkerOptions,
   type WorkerReport,
