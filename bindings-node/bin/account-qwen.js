@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 'use strict';
 
-require('../dist/program.js').runProgram('account-qwen');
+void require('../dist/program.js').runProgram('account-qwen');

@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 'use strict';
 
-require('../dist/program.js').runProgram('credential-rotation');
+void require('../dist/program.js').runProgram('credential-rotation');

@@ -140,9 +140,9 @@ export {
 } from './sessions.js';
 export { AnswerStream, type Chunk } from './stream.js';
 export { ClaimedJob, JobContext, JsonText, Snooze, Unrecoverable } from './attempt.js';
+export { Handlers, type JobHandler } from './handlers.js';
 export {
   Worker,
-  type JobHandler,
   type Lane,
   type WebhookOptions,
   type WorkerOptions,

@@ -156,6 +156,13 @@ export class JobManager implements AsyncDisposable {
     return manager;
   }
 
+  /** A manager whose native half is connected already. */
+  static ofNative(native: NativeManager, backend: string): JobManager {
+    const manager = new JobManager(native, connecting);
+    manager.#backend = backend;
+    return manager;
+  }
+
   /** The native half of a manager. */
   static nativeOf(manager: JobManager): NativeManager {
     return manager.#native;

@@ -1,8 +1,21 @@
-/** For tests: a simulated LLM endpoint that needs no network. */
-import { SimulatedEndpoint as NativeEndpoint } from '../native/index.js';
+/**
+ * For tests: a simulated LLM endpoint that needs no network, jobs that go by a clock set by
+ * hand, and handlers run until there is nothing left to do.
+ */
+import {
+  JobWorker as NativeWorker,
+  ManualClock as NativeClock,
+  SimulatedEndpoint as NativeEndpoint,
+} from '../native/index.js';
 
+import { Attempts } from './attempts.js';
+import { Conversations } from './conversation.js';
+import { desk, submit } from './desk.js';
 import { typed } from './errors.js';
+import { tableOf, type Handlers } from './handlers.js';
+import { JobManager } from './jobs.js';
 import { snakeTopKeys, type Wire } from './wire.js';
+import type { WorkerReport } from './worker.js';
 
 /** A step of a key's script. All its members are in the guide to testing. */
 export interface Step {
@@ -101,4 +114,75 @@ export class SimulatedEndpoint implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** A clock that stands still until it is moved. */
+export class ManualClock {
+  readonly #native: NativeClock;
+
+  /** Shows this time: a date or milliseconds since the epoch. Default: 2026 begins, UTC. */
+  constructor(now?: Date | number) {
+    this.#native = NativeClock.at(now === undefined ? undefined : span(now.valueOf(), 'now'));
+  }
+
+  /** What it shows, in milliseconds since the epoch. */
+  get now(): number {
+    return this.#native.now;
+  }
+
+  /** Moves it forward. */
+  advance(ms: number): void {
+    this.#native.advance(span(ms, 'ms'));
+  }
+
+  /** Sets it. An earlier time than it shows is ignored: it never goes back. */
+  set(now: Date | number): void {
+    this.#native.set(span(now.valueOf(), 'now'));
+  }
+
+  /** New jobs in memory that go by it. */
+  jobs(): JobManager {
+    return JobManager.ofNative(this.#native.jobs(), 'memory');
+  }
+}
+
+/**
+ * Does jobs of all queues, one after the other, until none is ready or due; also those that
+ * come about meanwhile. Gives how many attempts were made.
+ *
+ * Nothing is waited for: jobs whose time is to come, and paused queues, are left. Move the
+ * clock on and call again to see what follows. `handlers` may be a worker's that never runs.
+ * With `conversations` their training and generation is done too.
+ */
+export async function drainUntilIdle(
+  jobs: JobManager,
+  handlers: Handlers,
+  options: { conversations?: Conversations } = {},
+): Promise<number> {
+  const table = tableOf(handlers);
+  if (table === undefined) {
+    throw new TypeError('`handlers` are made by `new Handlers()`');
+  }
+  const attempts = new Attempts(table);
+  const native = typed(() =>
+    NativeWorker.forDrain((lines) => {
+      attempts.take(native, lines);
+    }),
+  );
+  const [kinds, otherwise] = [[...table.kinds.keys()], table.otherwise !== undefined];
+  const { conversations } = options;
+  const talk = conversations && Conversations.nativeOf(conversations);
+  const report = await submit<WorkerReport>((number) => {
+    native.drain(desk, number, JobManager.nativeOf(jobs), kinds, otherwise, talk ?? null);
+  });
+  const counts = Object.values(report) as number[];
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** Milliseconds as they can be. */
+function span(ms: number, name: string): number {
+  if (!(Number.isSafeInteger(ms) && ms >= 0)) {
+    throw new RangeError(`\`${name}\` is a whole number of milliseconds from 0, not ${String(ms)}`);
+  }
+  return ms;
 }

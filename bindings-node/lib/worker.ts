@@ -1,10 +1,11 @@
 /** Workers: they claim jobs, run handlers and record what came of them. */
 import { JobWorker as NativeWorker } from '../native/index.js';
 
-import { ClaimedJob, failureJson, JobContext, JsonText, type Told } from './attempt.js';
+import { Attempts } from './attempts.js';
 import { Conversations } from './conversation.js';
 import { desk, submit } from './desk.js';
 import { typed } from './errors.js';
+import { Handlers, tableOf, type HandlerTable } from './handlers.js';
 import { JobManager } from './jobs.js';
 import { exactSnakeKeys } from './wire.js';
 
@@ -38,6 +39,8 @@ export interface WorkerOptions {
    * at once, of `webhooks` only if there is none of `payments`.
    */
   queues: readonly (string | Lane)[];
+  /** Handlers that are made already; more can be added to the worker. */
+  handlers?: Handlers;
   /** Its id, unique among all workers. Default: made of host, process and chance. */
   id?: string;
   /** After so long without a sign of life its jobs are given to others. Default: 30 s. */
@@ -68,44 +71,26 @@ export interface WorkerReport {
   readonly unrecorded: number;
 }
 
-/** Does one kind of job. What it gives is the job's result: JSON, or a `JsonText`. */
-export type JobHandler = (job: ClaimedJob, context: JobContext) => unknown;
-
-type Line =
-  | readonly [number: number]
-  | readonly [number: number, job: Told, payloadJson: string];
-
 /** Runs jobs until it is told to stop. */
-export class Worker {
+export class Worker extends Handlers {
   readonly #jobs: JobManager;
-  readonly #options: WorkerOptions;
-  readonly #handlers = new Map<string, JobHandler>();
-  readonly #running = new Map<number, JobContext>();
-  #otherwise: JobHandler | undefined;
+  readonly #options: Omit<WorkerOptions, 'handlers'>;
   #native: NativeWorker | undefined;
-  #ends: string[] = [];
 
   /** A worker for these jobs, which does nothing yet. */
   constructor(jobs: JobManager, options: WorkerOptions) {
+    super();
+    const { handlers, ...others } = options;
     this.#jobs = jobs;
-    this.#options = options;
+    this.#options = others;
+    if (handlers !== undefined) {
+      this.#adopt(handlers);
+    }
   }
 
   /** Its id, once it runs. */
   get id(): string | undefined {
     return this.#native?.id;
-  }
-
-  /** Does that kind of job so. A second handler takes the first one's place. */
-  handler(kind: string, handler: JobHandler): this {
-    this.#handlers.set(kind, callable(handler));
-    return this;
-  }
-
-  /** Does all other kinds of jobs so. Without, they fail as `unknown_kind`. */
-  defaultHandler(handler: JobHandler): this {
-    this.#otherwise = callable(handler);
-    return this;
   }
 
   /**
@@ -118,16 +103,16 @@ export class Worker {
     }
     const { conversations, ...others } = this.#options;
     const talk = conversations && Conversations.nativeOf(conversations);
+    const table = tableOf(this) as HandlerTable;
     const setUp = JSON.stringify({
       ...exactSnakeKeys(others),
-      kinds: [...this.#handlers.keys()],
-      otherwise: this.#otherwise !== undefined,
+      kinds: [...table.kinds.keys()],
+      otherwise: table.otherwise !== undefined,
     });
+    const attempts = new Attempts(table);
     const native = typed(() =>
       NativeWorker.build(JobManager.nativeOf(this.#jobs), setUp, (lines) => {
-        for (const line of JSON.parse(lines) as Line[]) {
-          this.#take(native, line);
-        }
+        attempts.take(native, lines);
       }, talk ?? null),
     );
     this.#native = native;
@@ -144,11 +129,19 @@ export class Worker {
     }
   }
 
-  /** The same until SIGTERM or SIGINT; a second signal gives back at once what runs. */
+  /**
+   * The same until SIGTERM or SIGINT; a second signal gives back at once what runs. Says so
+   * on standard error.
+   */
   async runUntilSignalled(options: { signal?: AbortSignal } = {}): Promise<WorkerReport> {
     let signals = 0;
     const stop = () => {
       signals += 1;
+      const words =
+        signals > 1
+          ? 'giving back the jobs that run'
+          : 'waiting for the jobs that run; once more gives them back now';
+      process.stderr.write(`stopping: ${words}\n`);
       this.stop({ now: signals > 1 });
     };
     process.on('SIGTERM', stop).on('SIGINT', stop);
@@ -169,52 +162,16 @@ export class Worker {
     typed(() => { this.#native?.setConcurrency(lane, concurrency); });
   }
 
-  #take(native: NativeWorker, [number, told, payloadJson]: Line): void {
-    if (told === undefined || payloadJson === undefined) {
-      const context = this.#running.get(number);
-      if (context !== undefined) {
-        JobContext.abort(context);
-      }
-      return;
+  #adopt(handlers: Handlers): void {
+    const table = tableOf(handlers);
+    if (table === undefined) {
+      throw new TypeError('`handlers` are made by `new Handlers()`');
     }
-    const context = new JobContext(native, number, told);
-    this.#running.set(number, context);
-    // Async, so that a handler that throws, or that gives no promise, has its end too.
-    void this.#attempt(new ClaimedJob(told, payloadJson), context).then((end) => {
-      this.#running.delete(number);
-      this.#ends.push(`{"number":${String(number)},${end}}`);
-      if (this.#ends.length === 1) {
-        // All that end in this turn of the loop go over together.
-        setImmediate(() => { this.#flush(native); });
-      }
-    });
-  }
-
-  /** Members of an end as JSON. Never rejects. */
-  async #attempt(job: ClaimedJob, context: JobContext): Promise<string> {
-    try {
-      const handler = this.#handlers.get(job.kind) ?? this.#otherwise;
-      const result = await handler?.(job, context);
-      const text =
-        result instanceof JsonText
-          ? result.text
-          : ((JSON.stringify(result) as string | undefined) ?? 'null');
-      return `"result":${text}`;
-    } catch (error) {
-      return `"error":${failureJson(error)}`;
+    for (const [kind, handler] of table.kinds) {
+      this.handler(kind, handler);
+    }
+    if (table.otherwise !== undefined) {
+      this.defaultHandler(table.otherwise);
     }
   }
-
-  #flush(native: NativeWorker): void {
-    const ends = this.#ends;
-    this.#ends = [];
-    typed(() => { native.end(`[${ends.join(',')}]`); });
-  }
-}
-
-function callable(handler: JobHandler): JobHandler {
-  if (typeof handler !== 'function') {
-    throw new TypeError('a handler is a function');
-  }
-  return handler;
 }

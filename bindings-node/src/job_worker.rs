@@ -6,8 +6,11 @@ use credential_rotation::conversation::{
     self,
     jobs::{GENERATION, TRAINING},
 };
-use credential_rotation::job::worker::{HandlerError, Lane, Worker, WorkerHandle, WorkerReport};
+use credential_rotation::job::worker::{
+    HandlerError, Handlers, Lane, Worker, WorkerHandle, WorkerReport,
+};
 use credential_rotation::job::{Failure, JobError, Payload, WebhookOptions};
+use credential_rotation::testing::drain_until_idle;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
@@ -29,7 +32,8 @@ pub struct JobWorker {
     /// None once it runs.
     worker: Mutex<Option<Worker>>,
     id: String,
-    handle: WorkerHandle,
+    /// None for one that drains.
+    handle: Option<WorkerHandle>,
     host: Arc<Host>,
 }
 
@@ -90,12 +94,7 @@ impl JobWorker {
         begin: Function<'_, String, ()>,
         conversations: Option<&Conversations>,
     ) -> Result<Self, Thrown> {
-        let outbox = Outbox::new(&begin).map_err(|problem| JobError::Invalid {
-            field: "begin",
-            problem: problem.reason.clone(),
-        });
-        let built = outbox.and_then(|outbox| {
-            let host = Arc::new(Host::new(outbox));
+        let built = host(&begin).and_then(|host| {
             let options: Options = from_json(&options, "options")?;
             let conversations = conversations.map(Conversations::core);
             Ok((options.build(jobs, &host, conversations)?, host))
@@ -103,9 +102,51 @@ impl JobWorker {
         let (worker, host) = built.map_err(|error| job_thrown(&error))?;
         Ok(Self {
             id: worker.id().to_owned(),
-            handle: worker.handle(),
+            handle: Some(worker.handle()),
             worker: Mutex::new(Some(worker)),
             host,
+        })
+    }
+
+    /// One for tests, that has no queues of its own and is not run.
+    #[napi(factory)]
+    pub fn for_drain(begin: Function<'_, String, ()>) -> Result<Self, Thrown> {
+        Ok(Self {
+            worker: Mutex::new(None),
+            id: String::new(),
+            handle: None,
+            host: host(&begin).map_err(|error| job_thrown(&error))?,
+        })
+    }
+
+    /// Does what can be done now, of all queues, one after the other; what was done comes
+    /// under `number`.
+    #[napi]
+    pub fn drain(
+        &self,
+        desk: &Desk,
+        number: u32,
+        jobs: &JobManager,
+        kinds: Vec<String>,
+        otherwise: bool,
+        conversations: Option<&Conversations>,
+    ) -> napi::Result<()> {
+        let handler = || HostHandler(Arc::clone(&self.host));
+        let mut handlers = Handlers::new();
+        for kind in &kinds {
+            handlers = handlers.on(kind, handler());
+        }
+        if otherwise {
+            handlers = handlers.otherwise(handler());
+        }
+        if let Some(conversations) = conversations.map(Conversations::core) {
+            for kind in [TRAINING, GENERATION] {
+                handlers = handlers.on(kind, conversation::jobs::handler(&conversations));
+            }
+        }
+        let jobs = jobs.connected();
+        desk.shared().submit_job(number, async move {
+            Ok(told(&drain_until_idle(&jobs?, handlers).await?))
         })
     }
 
@@ -129,10 +170,10 @@ impl JobWorker {
     /// Takes no more jobs and ends those that run; or gives those back at once.
     #[napi]
     pub fn stop(&self, now: bool) {
-        if now {
-            self.handle.stop_now();
-        } else {
-            self.handle.stop();
+        match &self.handle {
+            Some(handle) if now => handle.stop_now(),
+            Some(handle) => handle.stop(),
+            None => {}
         }
     }
 
@@ -140,8 +181,8 @@ impl JobWorker {
     #[napi]
     pub fn set_concurrency(&self, lane: String, concurrency: u32) -> Result<(), Thrown> {
         let concurrency = usize::try_from(concurrency).unwrap_or(usize::MAX);
-        self.handle
-            .set_concurrency(&lane, concurrency)
+        let set = self.handle.as_ref().ok_or(JobError::Closed);
+        set.and_then(|handle| handle.set_concurrency(&lane, concurrency))
             .map_err(|error| job_thrown(&error))
     }
 
@@ -181,6 +222,15 @@ impl Drop for JobWorker {
         // One that never ran may be the last to hold its jobs' connections.
         runtime::drop_inside(self.worker.lock().take());
     }
+}
+
+/// The JavaScript side behind `begin`.
+fn host(begin: &Function<'_, String, ()>) -> Result<Arc<Host>, JobError> {
+    let outbox = Outbox::new(begin).map_err(|problem| JobError::Invalid {
+        field: "begin",
+        problem: problem.reason.clone(),
+    })?;
+    Ok(Arc::new(Host::new(outbox)))
 }
 
 impl Options {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credential_rotation::connect;
+use credential_rotation::job::memory::MemoryJobs;
 use credential_rotation::job::{
     Enqueued, Job, JobError, JobFilter, JobId, JobSpec, JobState, Payload, QueueLimits, Schedule,
     SharedJobs, metrics,
@@ -181,6 +182,15 @@ impl JobManager {
 }
 
 impl JobManager {
+    /// Jobs of this process that somebody else has made.
+    pub(crate) fn in_memory(jobs: MemoryJobs) -> Self {
+        let jobs: SharedJobs = Arc::new(jobs);
+        Self {
+            url: "memory:".to_owned(),
+            jobs: Arc::new(Mutex::new(Some(jobs))),
+        }
+    }
+
     /// The core's, once it is connected.
     pub(crate) fn connected(&self) -> Result<SharedJobs, JobError> {
         self.jobs.lock().clone().ok_or(JobError::Closed)

@@ -1,12 +1,18 @@
-//! The simulated endpoint, for users' tests and ours.
+//! The simulated endpoint and the clock set by hand, for users' tests and ours.
+
+use std::sync::Arc;
 
 use credential_rotation::Error;
+use credential_rotation::clock::Clock;
+use credential_rotation::job::memory::MemoryJobs;
 use credential_rotation::testing::{self, Scenario, Script};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::errors::{Thrown, thrown};
+use crate::jobs::JobManager;
+use crate::pool::duration;
 
 /// An LLM endpoint on loopback that does what its scenario says.
 #[napi]
@@ -96,5 +102,45 @@ impl SimulatedEndpoint {
 impl SimulatedEndpoint {
     fn ask<T: Default>(&self, question: impl FnOnce(&testing::SimulatedEndpoint) -> T) -> T {
         self.0.lock().as_ref().map_or_else(T::default, question)
+    }
+}
+
+/// A clock that stands still until it is moved, and jobs in memory that go by it.
+#[napi]
+pub struct ManualClock(testing::ManualClock);
+
+#[napi]
+impl ManualClock {
+    /// One that shows this time, or the first of January 2026.
+    #[napi(factory)]
+    pub fn at(now: Option<f64>) -> Self {
+        // A time before 1970 is 1970.
+        Self(now.map_or_else(testing::ManualClock::default, |now| {
+            testing::ManualClock::new(now as u64)
+        }))
+    }
+
+    /// What it shows, in milliseconds since the epoch.
+    #[napi(getter)]
+    pub fn now(&self) -> f64 {
+        self.0.now() as f64
+    }
+
+    /// Moves it forward.
+    #[napi]
+    pub fn advance(&self, ms: f64) {
+        self.0.advance(duration(ms));
+    }
+
+    /// Sets it. An earlier time than it shows is ignored.
+    #[napi]
+    pub fn set(&self, now: f64) {
+        self.0.set(now as u64);
+    }
+
+    /// New jobs in memory that go by it.
+    #[napi]
+    pub fn jobs(&self) -> JobManager {
+        JobManager::in_memory(MemoryJobs::with_clock(Arc::new(self.0.clone())))
     }
 }

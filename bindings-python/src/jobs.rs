@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credential_rotation::job::memory::MemoryJobs;
 use credential_rotation::job::{
     Enqueued, EventStream, JobError, JobFilter, JobId, JobManager as Core, JobSpec, JobState,
     QueueLimits, Schedule, SharedJobs, metrics,
@@ -72,6 +73,14 @@ impl JobManager {
 }
 
 impl JobManager {
+    /// Jobs of this process that somebody else has made.
+    pub(crate) fn in_memory(jobs: MemoryJobs) -> Self {
+        Self {
+            url: "memory:".to_owned(),
+            held: Arc::new(Mutex::new((std::process::id(), Arc::new(jobs)))),
+        }
+    }
+
     /// The jobs, through a connection of this process.
     pub(crate) fn current(
         &self,

@@ -55,6 +55,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rotation::Rotation>()?;
     module.add_class::<sessions::SessionManager>()?;
     module.add_class::<stream::AnswerStream>()?;
+    module.add_class::<testing::ManualClock>()?;
     module.add_class::<testing::SimulatedEndpoint>()?;
     module.add_class::<worker::JobAttempt>()?;
     module.add_class::<worker::Worker>()?;

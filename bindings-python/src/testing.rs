@@ -1,5 +1,10 @@
-//! The simulated endpoint, for tests of users' own.
+//! The simulated endpoint and the clock set by hand, for tests of users' own.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use credential_rotation::clock::Clock;
+use credential_rotation::job::memory::MemoryJobs;
 use credential_rotation::testing::{self, Scenario, Script};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -7,6 +12,7 @@ use pyo3::prelude::*;
 use serde_json::json;
 
 use crate::errors::raised;
+use crate::jobs::JobManager;
 use crate::outcome::loads;
 
 /// An HTTP server on loopback that speaks both wire formats and fails as it is told to.
@@ -74,5 +80,40 @@ impl SimulatedEndpoint {
             .as_ref()
             .ok_or_else(|| PyValueError::new_err("the endpoint is stopped"));
         running.map(look)
+    }
+}
+
+/// A clock that stands still until it is moved, and jobs in memory that go by it.
+#[pyclass(frozen, module = "credential_rotation._native")]
+pub(crate) struct ManualClock(testing::ManualClock);
+
+#[pymethods]
+impl ManualClock {
+    /// One that shows this time, or the first of January 2026.
+    #[new]
+    #[pyo3(signature = (now=None))]
+    fn new(now: Option<u64>) -> Self {
+        Self(now.map_or_else(testing::ManualClock::default, testing::ManualClock::new))
+    }
+
+    /// What it shows, in epoch milliseconds.
+    #[getter]
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    /// Moves it forward.
+    fn advance(&self, ms: u64) {
+        self.0.advance(Duration::from_millis(ms));
+    }
+
+    /// Sets it. An earlier time than it shows is ignored.
+    fn set(&self, now: u64) {
+        self.0.set(now);
+    }
+
+    /// New jobs in memory that go by it.
+    fn jobs(&self) -> JobManager {
+        JobManager::in_memory(MemoryJobs::with_clock(Arc::new(self.0.clone())))
     }
 }

@@ -11,9 +11,10 @@ use async_trait::async_trait;
 use credential_rotation::Error;
 use credential_rotation::conversation::jobs::{GENERATION, TRAINING, handler};
 use credential_rotation::job::worker::{
-    Context, Handler, HandlerError, Lane, Worker as Core, WorkerHandle, WorkerReport,
+    Context, Handler, HandlerError, Handlers, Lane, Worker as Core, WorkerHandle, WorkerReport,
 };
 use credential_rotation::job::{Failure, Payload, WebhookOptions};
+use credential_rotation::testing::drain_until_idle;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -105,8 +106,7 @@ impl Worker {
         deliver: Py<PyAny>,
         conversations: Option<&Conversations>,
     ) -> PyResult<Task> {
-        let ring = desk.event_loop().getattr(py, "call_soon_threadsafe")?;
-        *self.inbox.bell.lock() = Some(Arc::new(Bell { ring, deliver }));
+        self.hang_bell(py, desk, deliver)?;
         let (options, inbox) = (self.options.clone(), Arc::clone(&self.inbox));
         let connected = jobs.current();
         let conversations = conversations.map(Conversations::core);
@@ -156,6 +156,34 @@ impl Worker {
         Ok(task)
     }
 
+    /// Does what can be done now, of all queues, one after the other; gives what was done.
+    #[pyo3(signature = (desk, number, jobs, deliver, conversations=None))]
+    fn drain(
+        &self,
+        py: Python<'_>,
+        desk: &Desk,
+        number: u64,
+        jobs: &JobManager,
+        deliver: Py<PyAny>,
+        conversations: Option<&Conversations>,
+    ) -> PyResult<Task> {
+        self.hang_bell(py, desk, deliver)?;
+        let mut handlers = Handlers::new().otherwise(Host(Arc::clone(&self.inbox)));
+        if let Some(conversations) = conversations.map(Conversations::core) {
+            for kind in [TRAINING, GENERATION] {
+                handlers = handlers.on(kind, handler(&conversations));
+            }
+        }
+        let connected = jobs.current();
+        desk.submit(py, number, async move {
+            let drained = async { drain_until_idle(&connected.await?, handlers).await };
+            match drained.await {
+                Ok(report) => Reply::Json(told_of(&report)),
+                Err(error) => Reply::Error(Error::from(error)),
+            }
+        })
+    }
+
     /// Takes no more jobs; those that run may end within the grace. Again: gives them
     /// back now.
     #[pyo3(signature = (now=false))]
@@ -186,6 +214,15 @@ impl Worker {
             rows.append((number, Bound::new(py, JobAttempt { context, answer })?))?;
         }
         Ok((rows, cancelled))
+    }
+}
+
+impl Worker {
+    /// From now on attempts are announced on the desk's loop.
+    fn hang_bell(&self, py: Python<'_>, desk: &Desk, deliver: Py<PyAny>) -> PyResult<()> {
+        let ring = desk.event_loop().getattr(py, "call_soon_threadsafe")?;
+        *self.inbox.bell.lock() = Some(Arc::new(Bell { ring, deliver }));
+        Ok(())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Whatever goes wrong, what was accepted is finished, with one outcome.
 //!
 //! A driver enqueues, cancels, kills workers with SIGKILL, restarts Redis, cuts and
-//! delays connections, by chance from a seed. Then the faults end, and everything that
-//! was accepted must come to an end. `CHAOS_SECONDS` is how long the faults go on for
-//! each backend (default 20), `SEED` repeats a run.
+//! delays connections, by chance from a seed; the workers' clocks jump all the while.
+//! Then the faults end, and everything that was accepted must come to an end.
+//! `CHAOS_SECONDS` is how long the faults go on for each backend (default 60), `SEED`
+//! repeats a run.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod servers;
@@ -13,9 +14,13 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use credential_rotation::clock::{Clock, EpochMillis, SystemClock};
 use credential_rotation::connect;
+use credential_rotation::job::sqlite::{Durability, SqliteJobs};
 use credential_rotation::job::worker::{Context, HandlerError, Worker};
 use credential_rotation::job::{
     Enqueued, Failure, JobError, JobId, JobSpec, JobState, Payload, RetryPolicy, SharedJobs,
@@ -31,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 fn seconds() -> u64 {
     let set = std::env::var("CHAOS_SECONDS").ok();
-    set.and_then(|seconds| seconds.parse().ok()).unwrap_or(20)
+    set.and_then(|seconds| seconds.parse().ok()).unwrap_or(60)
 }
 
 fn chance() -> fastrand::Rng {
@@ -43,6 +48,50 @@ fn chance() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
+/// The machine's clock as one that somebody keeps setting, by up to three leases. Set
+/// back it stands still, as clocks of this crate do.
+#[derive(Debug, Default)]
+struct MovedClock {
+    offset: AtomicI64,
+    shown: AtomicU64,
+}
+
+impl MovedClock {
+    fn ticking() -> Arc<Self> {
+        let clock = Arc::new(Self::default());
+        let moved = Arc::clone(&clock);
+        std::thread::spawn(move || {
+            let most = i64::try_from(3 * LEASE.as_millis()).unwrap();
+            loop {
+                let offset = fastrand::i64(-most..=most);
+                moved.offset.store(offset, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(fastrand::u64(50..1_000)));
+            }
+        });
+        clock
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> EpochMillis {
+        let offset = self.offset.load(Ordering::Relaxed);
+        let now = SystemClock.now().saturating_add_signed(offset);
+        self.shown.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+}
+
+/// The jobs of a worker. Where the backend goes by the processes' clocks, by this one.
+async fn jobs_by(clock: &Arc<MovedClock>, url: &str) -> Result<SharedJobs, JobError> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => {
+            let clock = Arc::clone(clock) as Arc<dyn Clock>;
+            let jobs = SqliteJobs::open_with(Path::new(path), clock, Durability::Full)?;
+            Ok(Arc::new(jobs))
+        }
+        None => connect::jobs(url).await,
+    }
+}
+
 /// Not a test of its own: a worker in a process that can be killed. Writes down each
 /// attempt before it ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,8 +99,9 @@ fn chance() -> fastrand::Rng {
 async fn works() {
     let url = std::env::var("CHAOS_URL").unwrap();
     let ledger = std::env::var("CHAOS_LEDGER").unwrap();
+    let clock = MovedClock::ticking();
     let jobs = loop {
-        match connect::jobs(&url).await {
+        match jobs_by(&clock, &url).await {
             Ok(jobs) => break jobs,
             Err(JobError::Unavailable { .. }) => {}
             Err(other) => panic!("{other}"),
@@ -81,6 +131,7 @@ async fn works() {
         .lane(QUEUE, 8)
         .handler(QUEUE, handler)
         .lease(LEASE)
+        .clock(clock)
         .build()
         .unwrap();
     worker.run_until_signalled().await.unwrap();

@@ -1,18 +1,24 @@
-"""For tests: a simulated LLM endpoint that fails as it is told to.
+"""For tests: an endpoint that fails as it is told to, and jobs that go by a clock set by hand.
 
 The JSON form of scenarios is in ``docs/testing.md``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from credential_rotation import _native
 
-__all__ = ["SimulatedEndpoint"]
+if TYPE_CHECKING:
+    from credential_rotation.conversation import Conversations
+    from credential_rotation.jobs import JobManager
+    from credential_rotation.worker import Handlers
+
+__all__ = ["ManualClock", "SimulatedEndpoint", "adrain_until_idle", "drain_until_idle"]
 
 
 class SimulatedEndpoint:
@@ -66,3 +72,53 @@ class SimulatedEndpoint:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class ManualClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: int | None = None) -> None:
+        """Let it show a time in epoch milliseconds; without one, 2026 begins, UTC."""
+        self._core = _native.ManualClock(now)
+
+    @property
+    def now(self) -> int:
+        """What it shows, in epoch milliseconds."""
+        return self._core.now
+
+    def advance(self, ms: int) -> None:
+        """Move it forward."""
+        self._core.advance(ms)
+
+    def set(self, now: int) -> None:
+        """Set it. An earlier time than it shows is ignored: it never goes back."""
+        self._core.set(now)
+
+    def jobs(self) -> JobManager:
+        """Make new jobs in memory that go by it."""
+        from credential_rotation.jobs import JobManager
+
+        return JobManager(self._core.jobs())
+
+
+def drain_until_idle(
+    jobs: JobManager, handlers: Handlers, *, conversations: Conversations | None = None
+) -> int:
+    """Do jobs of all queues until none is ready or due; tell how many attempts were made.
+
+    One after the other, also those that come about meanwhile. Nothing is waited for: jobs
+    whose time is to come, and paused queues, are left. Move the clock on and call again to
+    see what follows. ``handlers`` may be a worker that never runs. With ``conversations``
+    their training and generation is done too.
+    """
+    return asyncio.run(adrain_until_idle(jobs, handlers, conversations=conversations))
+
+
+async def adrain_until_idle(
+    jobs: JobManager, handlers: Handlers, *, conversations: Conversations | None = None
+) -> int:
+    """Do the same from a coroutine."""
+    from credential_rotation.worker import Worker
+
+    report = await Worker(jobs, [], handlers=handlers, conversations=conversations)._adrain()
+    return sum(report.values())

@@ -173,11 +173,16 @@ class Worker(Handlers):
 
     async def arun(self) -> dict[str, int]:
         """Run until :meth:`stop`; cancelling it gives back at once what runs."""
+        return await self._run(self._core.run)
+
+    async def _adrain(self) -> dict[str, int]:
+        """Do what can be done now; for :mod:`credential_rotation.testing`."""
+        return await self._run(self._core.drain)
+
+    async def _run(self, run: Callable[..., _native.Task]) -> dict[str, int]:
         self._threads = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="job")
         running = asyncio.ensure_future(
-            _desk.current().result(
-                self._core.run, self._jobs._core, self._deliver, self._conversations
-            )
+            _desk.current().result(run, self._jobs._core, self._deliver, self._conversations)
         )
         try:
             told = await asyncio.shield(running)

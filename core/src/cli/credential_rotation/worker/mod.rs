@@ -30,7 +30,7 @@ pub(super) struct Worker {
     /// on standard output; an exit code other than 0 is a failure
     #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     command: Option<String>,
-    /// A Python module with handlers, for the program that pip installs
+    /// A Python or Node module with handlers, for the program that pip or npm installs
     #[arg(long, value_name = "MODULE", conflicts_with = "command")]
     app: Option<String>,
     /// The worker's name [default: host, process and chance]
@@ -55,7 +55,7 @@ impl Worker {
         let Some(text) = &self.command else {
             let problem = match &self.app {
                 Some(_) => {
-                    "this program runs commands only: for a Python module use the one that pip installs"
+                    "this program runs commands only: for a Python or Node module use the one that pip or npm installs"
                 }
                 None => "say what is to be run for each job",
             };

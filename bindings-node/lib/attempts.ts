@@ -1,0 +1,71 @@
+/** Attempts in hand: what the core begins is given to handlers, their ends go back to it. */
+import type { JobWorker as NativeWorker } from '../native/index.js';
+
+import { ClaimedJob, failureJson, JobContext, JsonText, type Told } from './attempt.js';
+import { typed } from './errors.js';
+import type { HandlerTable } from './handlers.js';
+
+type Line =
+  | readonly [number: number]
+  | readonly [number: number, job: Told, payloadJson: string];
+
+/** Those of one worker. */
+export class Attempts {
+  readonly #handlers: HandlerTable;
+  readonly #running = new Map<number, JobContext>();
+  #ends: string[] = [];
+
+  /** None yet. */
+  constructor(handlers: HandlerTable) {
+    this.#handlers = handlers;
+  }
+
+  /** Begins and aborts as the core's lines say. */
+  take(native: NativeWorker, lines: string): void {
+    for (const line of JSON.parse(lines) as Line[]) {
+      this.#take(native, line);
+    }
+  }
+
+  #take(native: NativeWorker, [number, told, payloadJson]: Line): void {
+    if (told === undefined || payloadJson === undefined) {
+      const context = this.#running.get(number);
+      if (context !== undefined) {
+        JobContext.abort(context);
+      }
+      return;
+    }
+    const context = new JobContext(native, number, told);
+    this.#running.set(number, context);
+    // Async, so that a handler that throws, or that gives no promise, has its end too.
+    void this.#attempt(new ClaimedJob(told, payloadJson), context).then((end) => {
+      this.#running.delete(number);
+      this.#ends.push(`{"number":${String(number)},${end}}`);
+      if (this.#ends.length === 1) {
+        // All that end in this turn of the loop go over together.
+        setImmediate(() => { this.#flush(native); });
+      }
+    });
+  }
+
+  /** Members of an end as JSON. Never rejects. */
+  async #attempt(job: ClaimedJob, context: JobContext): Promise<string> {
+    try {
+      const handler = this.#handlers.kinds.get(job.kind) ?? this.#handlers.otherwise;
+      const result = await handler?.(job, context);
+      const text =
+        result instanceof JsonText
+          ? result.text
+          : ((JSON.stringify(result) as string | undefined) ?? 'null');
+      return `"result":${text}`;
+    } catch (error) {
+      return `"error":${failureJson(error)}`;
+    }
+  }
+
+  #flush(native: NativeWorker): void {
+    const ends = this.#ends;
+    this.#ends = [];
+    typed(() => { native.end(`[${ends.join(',')}]`); });
+  }
+}
