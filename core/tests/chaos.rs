@@ -12,7 +12,7 @@ mod servers;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -57,16 +57,18 @@ struct MovedClock {
 }
 
 impl MovedClock {
-    fn ticking() -> Arc<Self> {
+    /// Moved until there is a file of this name.
+    fn until(calm: PathBuf) -> Arc<Self> {
         let clock = Arc::new(Self::default());
         let moved = Arc::clone(&clock);
         std::thread::spawn(move || {
             let most = i64::try_from(3 * LEASE.as_millis()).unwrap();
-            loop {
+            while !calm.exists() {
                 let offset = fastrand::i64(-most..=most);
                 moved.offset.store(offset, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(fastrand::u64(50..1_000)));
             }
+            moved.offset.store(0, Ordering::Relaxed);
         });
         clock
     }
@@ -92,6 +94,11 @@ async fn jobs_by(clock: &Arc<MovedClock>, url: &str) -> Result<SharedJobs, JobEr
     }
 }
 
+/// The file that says that the faults are over.
+fn calm(ledger: &str) -> PathBuf {
+    Path::new(ledger).with_file_name("calm")
+}
+
 /// Not a test of its own: a worker in a process that can be killed. Writes down each
 /// attempt before it ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +106,7 @@ async fn jobs_by(clock: &Arc<MovedClock>, url: &str) -> Result<SharedJobs, JobEr
 async fn works() {
     let url = std::env::var("CHAOS_URL").unwrap();
     let ledger = std::env::var("CHAOS_LEDGER").unwrap();
-    let clock = MovedClock::ticking();
+    let clock = MovedClock::until(calm(&ledger));
     let jobs = loop {
         match jobs_by(&clock, &url).await {
             Ok(jobs) => break jobs,
@@ -111,7 +118,7 @@ async fn works() {
         let ledger = ledger.clone();
         async move {
             let n: u64 = job.payload().read()?;
-            if n % 50 == 7 {
+            if n % 200 == 7 {
                 // Blocks its runtime's thread for longer than a lease.
                 std::thread::sleep(LEASE * 2);
             } else {
@@ -239,6 +246,7 @@ impl Producer {
 
     /// Everything has an answer, and everything accepted has come to an end.
     async fn settle(&mut self, jobs: &SharedJobs, crew: &Crew) {
+        std::fs::write(calm(&crew.ledger), "").unwrap();
         let end = Instant::now() + PATIENCE;
         let mut chance = fastrand::Rng::with_seed(1);
         while !self.unsure.is_empty() {

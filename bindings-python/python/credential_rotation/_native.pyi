@@ -20,6 +20,7 @@ __all__ = [
     "JobAttempt",
     "JobEvents",
     "JobManager",
+    "ManualClock",
     "Outcome",
     "Question",
     "QwenService",
