@@ -3,13 +3,17 @@
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What goes wrong ends the program.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How many a worker asks for with one trip, which is also how many it runs at once.
 pub const SLOTS: usize = 100;
+/// How many wait at most; then comes the next portion, with a worker of another name. Of
+/// apalis-redis, one script makes ready all that wait, and Redis refuses its `unpack` from
+/// about 8,000 on; apalis-sqlite looks, to record an end, at all that its worker ever did.
+pub const PORTION: usize = 5_000;
 const BATCH: usize = 1_000;
 
 /// Two hundred bytes of JSON, as all others get them.
@@ -23,15 +27,38 @@ pub fn batches(jobs: usize) -> impl Iterator<Item = Vec<String>> {
     (0..jobs / BATCH).map(|_| vec![payload(); BATCH])
 }
 
-/// The URL and the number of jobs on the command line.
-///
-/// # Errors
-/// If there is no URL, or no number where one should be.
-pub fn words() -> Result<(String, usize), Failure> {
-    let mut words = std::env::args().skip(1);
-    let url = words.next().ok_or("usage: PEER URL [JOBS]")?;
-    let jobs = words.next().map_or(Ok(50_000), |word| word.parse())?;
-    Ok((url, jobs))
+/// What the command line says.
+#[derive(Debug)]
+pub struct Words {
+    /// Where to keep the jobs.
+    pub url: String,
+    /// How many.
+    pub jobs: usize,
+    /// Whether a worker takes a lock on each job, as it does unless told otherwise. Ours
+    /// has a lease on each: without locks the peer does less.
+    pub locks: bool,
+}
+
+impl Words {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// If there is no URL, or no number where one should be.
+    pub fn read() -> Result<Self, Failure> {
+        let mut words = std::env::args().skip(1);
+        Ok(Self {
+            url: words.next().ok_or("usage: PEER URL [JOBS [unlocked]]")?,
+            jobs: words.next().map_or(Ok(50_000), |word| word.parse())?,
+            locks: words.next().is_none_or(|word| word != "unlocked"),
+        })
+    }
+
+    /// The name of a row.
+    #[must_use]
+    pub fn name(&self, peer: &str, what: &str) -> String {
+        let how = if self.locks { "" } else { " unlocked" };
+        format!("jobs {peer}{how} {what}")
+    }
 }
 
 /// Counts jobs down; the clock stops when the last one is in its handler's hands. What a
@@ -74,8 +101,8 @@ impl Countdown {
 }
 
 /// Prints a rate.
-pub fn told(name: &str, jobs: usize, began: Instant, ended: Instant) {
-    let rate = jobs as f64 / (ended - began).as_secs_f64();
+pub fn told(name: &str, jobs: usize, took: Duration) {
+    let rate = jobs as f64 / took.as_secs_f64();
     println!("{{\"name\":\"{name}\",\"value\":{rate},\"unit\":\"jobs/s\"}}");
 }
 

@@ -2,9 +2,9 @@
 
 use unicode_bidi::{BidiClass, bidi_class};
 
-/// Whether a text has letters that are written from right to left.
-pub(super) fn is_rightward(text: &str) -> bool {
-    text.chars().any(|c| u32::from(c) >= 0x590 && is_rtl(c))
+/// Whether it is a letter that is written from right to left.
+pub(super) fn is_rightward(c: char) -> bool {
+    u32::from(c) >= 0x590 && is_rtl(c)
 }
 
 fn is_rtl(c: char) -> bool {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use lopdf::Dictionary;
 
+use super::bidi;
 use super::budget::Budget;
 use super::composite::Composite;
 use super::file::File;
@@ -35,8 +36,9 @@ pub(super) enum Text {
 /// A font.
 pub(super) struct Font {
     kind: Kind,
-    /// Characters that were met, by code and its length.
-    met: RefCell<HashMap<(u32, u8), Shown>>,
+    /// Characters that were met, by code: of one byte, and of more with their length.
+    short: RefCell<Vec<Option<Shown>>>,
+    long: RefCell<HashMap<(u32, u8), Shown>>,
     pub(super) vertical: bool,
     /// The size of its units, 0.001 but for fonts made of pictures.
     pub(super) unit: f32,
@@ -70,7 +72,8 @@ impl Font {
         };
         Ok(Self {
             kind,
-            met: RefCell::default(),
+            short: RefCell::new(vec![None; 256]),
+            long: RefCell::default(),
             vertical,
             unit,
         })
@@ -89,18 +92,29 @@ impl Font {
                 Kind::Composite(font) => font.code(&bytes[at..]),
             };
             at += usize::from(length.max(1));
-            let known = self.met.borrow().get(&(code, length)).cloned();
-            let shown = match known {
+            let shown = match self.met(code, length) {
                 Some(shown) => shown,
-                None => {
-                    let shown = self.make(code, length);
-                    self.met.borrow_mut().insert((code, length), shown.clone());
-                    shown
-                }
+                None => self.meet(code, length),
             };
             each(shown)?;
         }
         Ok(())
+    }
+
+    fn met(&self, code: u32, length: u8) -> Option<Shown> {
+        match length {
+            1 => self.short.borrow().get(code as usize).cloned().flatten(),
+            _ => self.long.borrow().get(&(code, length)).cloned(),
+        }
+    }
+
+    fn meet(&self, code: u32, length: u8) -> Shown {
+        let shown = self.make(code, length);
+        match (length, self.short.borrow_mut().get_mut(code as usize)) {
+            (1, Some(place)) => *place = Some(shown.clone()),
+            _ => drop(self.long.borrow_mut().insert((code, length), shown.clone())),
+        }
+        shown
     }
 
     fn make(&self, code: u32, length: u8) -> Shown {
@@ -134,6 +148,15 @@ impl Text {
             Self::None => {}
             Self::One(c) => out.push(*c),
             Self::Many(text) => out.push_str(text),
+        }
+    }
+
+    /// Whether it has letters that are written from right to left.
+    pub(super) fn is_rightward(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(c) => bidi::is_rightward(*c),
+            Self::Many(text) => text.chars().any(bidi::is_rightward),
         }
     }
 

@@ -311,6 +311,15 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
             return Ok(());
         };
         let hidden = self.marks.hidden();
+        // Moving on does not change these.
+        let [a, b, c, d, _, _] = text.then(state.page).0;
+        let (width, height) = (a.hypot(b), c.hypot(d));
+        let unit = if font.unit > 0.01 {
+            font.unit * 1000.0
+        } else {
+            1.0
+        };
+        let size = (state.size * unit).abs().min(10_000.0) * height;
         let (budget, glyphs) = (&mut *self.budget, &mut self.glyphs);
         font.show(bytes, |shown| {
             budget.operation()?;
@@ -327,17 +336,10 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                 (advance * state.stretch, 0.0)
             };
             let place = text.then(state.page);
-            let [.., c, d, _, _] = place.0;
             if !hidden && glyphs.len() < GLYPHS {
                 let from = place.apply(0.0, state.rise);
                 let to = place.apply(x, y + state.rise);
-                let spread = spacing * state.stretch * place.0[0].hypot(place.0[1]);
-                let unit = if font.unit > 0.01 {
-                    font.unit * 1000.0
-                } else {
-                    1.0
-                };
-                let size = (state.size * unit).abs().min(10_000.0) * c.hypot(d);
+                let spread = spacing * state.stretch * width;
                 if from.0.is_finite() && to.1.is_finite() && to.0.is_finite() && from.1.is_finite()
                 {
                     glyphs.push(Glyph {

@@ -1,6 +1,7 @@
 //! From pieces of lines to a page's text, in the order in which people read it.
 
 use super::bidi;
+use super::font::Text;
 use super::interpret::Glyph;
 use super::lines::{Piece, Placed, pieces};
 use super::{order, repair};
@@ -62,39 +63,44 @@ impl Line {
         let mut pieces: Vec<&Piece> = self.pieces.iter().collect();
         pieces.sort_by(|a, b| a.from.total_cmp(&b.from));
         let mut glyphs: Vec<&Placed> = pieces.iter().flat_map(|piece| &piece.glyphs).collect();
-        let rightward = glyphs.iter().any(|glyph| {
-            let mut text = String::new();
-            glyph.text.push_to(&mut text);
-            bidi::is_rightward(&text)
-        });
-        if rightward {
-            glyphs.sort_by(|a, b| a.from.total_cmp(&b.from));
-        }
-        let mut units: Vec<String> = Vec::with_capacity(glyphs.len());
-        let mut before: Option<&Placed> = None;
-        for glyph in glyphs {
-            let spaced = units.last().is_none_or(|unit| unit == " ");
-            if glyph.is_space() {
-                if !spaced {
-                    units.push(" ".to_owned());
-                }
-            } else {
-                if !spaced && before.is_some_and(|before| before.is_apart(glyph)) {
-                    units.push(" ".to_owned());
-                }
-                let mut text = String::new();
-                glyph.text.push_to(&mut text);
-                units.push(text);
-            }
-            before = Some(glyph);
-        }
+        let rightward = glyphs.iter().any(|glyph| glyph.text.is_rightward());
         let text = if rightward {
-            let units: Vec<String> = units.into_iter().map(repair::plain).collect();
+            glyphs.sort_by(|a, b| a.from.total_cmp(&b.from));
+            let mut units: Vec<String> = Vec::with_capacity(glyphs.len());
+            spaced(&glyphs, |unit| {
+                let mut text = String::new();
+                unit.push_to(&mut text);
+                units.push(repair::plain(text));
+            });
             bidi::logical(&units)
         } else {
-            units.concat()
+            let mut text = String::with_capacity(glyphs.len() + glyphs.len() / 4);
+            spaced(&glyphs, |unit| unit.push_to(&mut text));
+            text
         };
         repair::plain(text).trim().to_owned()
+    }
+}
+
+/// Gives glyphs one after the other, with single spaces where they stand apart.
+fn spaced(glyphs: &[&Placed], mut give: impl FnMut(&Text)) {
+    const SPACE: Text = Text::One(' ');
+    let mut before: Option<&Placed> = None;
+    let mut after_space = true;
+    for glyph in glyphs {
+        if glyph.is_space() {
+            if !after_space {
+                give(&SPACE);
+            }
+            after_space = true;
+        } else {
+            if !after_space && before.is_some_and(|before| before.is_apart(glyph)) {
+                give(&SPACE);
+            }
+            give(&glyph.text);
+            after_space = false;
+        }
+        before = Some(glyph);
     }
 }
 

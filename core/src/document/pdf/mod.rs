@@ -25,6 +25,7 @@ mod widths;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lopdf::Object;
 
@@ -46,28 +47,32 @@ pub(super) fn read(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Document, DocumentError> {
-    let (told, tell) =
-        std::sync::mpsc::sync_channel::<(Progress, std::sync::mpsc::SyncSender<bool>)>(0);
+    let (told, tell) = std::sync::mpsc::channel::<Progress>();
+    let cancelled = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let stopped = &cancelled;
         let reader = std::thread::Builder::new()
             .name("document".to_owned())
             .stack_size(STACK)
             .spawn_scoped(scope, move || {
                 read_here(bytes, limits, &mut |progress| {
-                    let (answer, answered) = std::sync::mpsc::sync_channel(1);
-                    let asked = told.send((progress, answer)).is_ok();
-                    match asked && answered.recv().unwrap_or(false) {
+                    // As many as there are pages: it does not wait to be heard.
+                    let heard = told.send(progress).is_ok();
+                    match heard && !stopped.load(Ordering::Relaxed) {
                         true => ControlFlow::Continue(()),
                         false => ControlFlow::Break(()),
                     }
                 })
             })
             .map_err(DocumentError::damaged)?;
-        while let Ok((now, answer)) = tell.recv() {
-            // The reader waits for it.
-            let _ = answer.send(progress(now).is_continue());
+        for now in tell {
+            if !cancelled.load(Ordering::Relaxed) && progress(now).is_break() {
+                cancelled.store(true, Ordering::Relaxed);
+            }
         }
         match reader.join() {
+            // Also where it had read all by then.
+            Ok(_) if cancelled.load(Ordering::Relaxed) => Err(DocumentError::Cancelled),
             Ok(read) => read,
             // A fault of a library's: the file is at fault, not the process.
             Err(_) => Err(DocumentError::damaged("its structure cannot be read")),

@@ -12,7 +12,7 @@ pub(super) fn accent(last: &mut Placed, next: &Placed) -> bool {
     let (Some(first), Some(second)) = (only(&last.text), only(&next.text)) else {
         return false;
     };
-    if is_combining_mark(second) {
+    if second >= '\u{300}' && is_combining_mark(second) {
         let mut text = String::new();
         last.text.push_to(&mut text);
         text.push(second);

@@ -18,7 +18,7 @@ use super::link::{Link, trouble};
 use crate::job::JobError;
 
 /// How long one pop waits at the server, in seconds; less than the answer's timeout.
-const ROUND: u64 = 5;
+const ROUND: u64 = 8;
 /// The rest after an error.
 const REST: Duration = Duration::from_millis(200);
 

@@ -129,7 +129,8 @@ impl RedisJobs {
 }
 
 /// Where the jobs of each state are, in the order of a list.
-const SETS: [(&str, JobState); 7] = [
+const SETS: [(&str, JobState); 8] = [
+    ("line", JobState::Waiting),
     ("ready", JobState::Waiting),
     ("parked", JobState::Waiting),
     ("delayed", JobState::Delayed),

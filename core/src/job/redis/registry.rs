@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use redis::{Value, cmd};
+use redis::Value;
 
 use super::decode::{Parts, garbled};
+use super::scripts::{ANNOUNCE, LEAD};
 use super::{RedisJobs, text};
 use crate::clock::millis;
 use crate::job::{JobError, Presence, Schedule};
@@ -49,41 +50,24 @@ impl RedisJobs {
         holder: &str,
         term: Duration,
     ) -> Result<bool, JobError> {
-        // Held by `holder|until`: a holder that has a clock of its own cannot take it early.
-        const LEAD: &str = "
-            local time = redis.call('TIME')
-            local now = ARGV[4] ~= '' and tonumber(ARGV[4]) or time[1] * 1000 + math.floor(time[2] / 1000)
-            local held = redis.call('HGET', KEYS[1], ARGV[1])
-            if held then
-              local till, by = string.match(held, '^(%d+)|(.*)$')
-              if by ~= ARGV[2] and tonumber(till) > now then return 0 end
-            end
-            redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f|%s', now + tonumber(ARGV[3]), ARGV[2]))
-            return 1";
-        let mut lead = cmd("EVAL");
-        lead.arg(LEAD)
-            .arg(1)
-            .arg(self.shared.link.address().global("roles"));
-        lead.arg(role)
-            .arg(holder)
-            .arg(millis(term))
-            .arg(self.shared.head("").now);
-        Ok(self.shared.link.ask(&lead).await? == Value::Int(1))
+        let now = self.shared.head("").now;
+        let roles = self.shared.link.address().global("roles");
+        let fill = |lead: &mut redis::Cmd| {
+            lead.arg(1).arg(&roles).arg(role).arg(holder);
+            lead.arg(millis(term)).arg(&now);
+        };
+        Ok(LEAD.eval(&self.shared.link, fill).await? == Value::Int(1))
     }
 
     pub(super) async fn write_presence(&self, presence: &Presence) -> Result<(), JobError> {
-        let seen_at = self.now().await?;
-        let presence = Presence {
-            seen_at,
-            ..presence.clone()
+        let text = serde_json::to_string(presence).map_err(|_| garbled())?;
+        let now = self.shared.head("").now;
+        let workers = self.shared.link.address().global("workers");
+        let fill = |announce: &mut redis::Cmd| {
+            announce.arg(1).arg(&workers).arg(&presence.worker);
+            announce.arg(&text).arg(&now);
         };
-        let text = serde_json::to_string(&presence).map_err(|_| garbled())?;
-        let mut set = self.global("HSET", "workers");
-        self.shared
-            .link
-            .ask(set.arg(&presence.worker).arg(text))
-            .await
-            .map(drop)
+        ANNOUNCE.eval(&self.shared.link, fill).await.map(drop)
     }
 
     pub(super) async fn read_workers(&self) -> Result<Vec<Presence>, JobError> {
@@ -93,7 +77,12 @@ impl RedisJobs {
             .link
             .ask(&self.global("HVALS", "workers"))
             .await?;
-        let read = |text: String| serde_json::from_str::<Presence>(&text).ok();
+        let read = |text: String| {
+            let (seen, told) = text.split_once('|')?;
+            let mut presence = serde_json::from_str::<Presence>(told).ok()?;
+            presence.seen_at = seen.parse().ok()?;
+            Some(presence)
+        };
         let all = Parts::of(listed)?.filter_map(text).filter_map(read);
         let there = |worker: &Presence| worker.seen_at.saturating_add(millis(PRESENCE)) > now;
         let (mut there, gone): (Vec<_>, Vec<_>) = all.partition(there);

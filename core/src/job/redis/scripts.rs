@@ -14,26 +14,34 @@ pub(crate) struct Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal;)+) => {
+    ($($name:ident = $($file:literal)+;)+) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(include_str!("lua/queue.lua"), include_str!($file)))
+            Script::new(concat!(include_str!("lua/queue.lua"), $(include_str!($file)),+))
         });)+
     };
 }
 
+// Each has only the shared parts that it needs: the server makes their functions anew at
+// each call.
 scripts! {
     ENQUEUE = "lua/enqueue.lua";
-    EXCHANGE = "lua/exchange.lua";
+    EXCHANGE = "lua/moves.lua" "lua/ingress.lua" "lua/upkeep.lua" "lua/exchange.lua";
     RENEW = "lua/renew.lua";
     REPORT = "lua/report.lua";
-    VERB = "lua/verb.lua";
-    READ = "lua/read.lua";
+    VERB = "lua/moves.lua" "lua/ingress.lua" "lua/verb.lua";
+    READ = "lua/moves.lua" "lua/ingress.lua" "lua/read.lua";
     LOG = "lua/log.lua";
-    COUNTS = "lua/counts.lua";
+    COUNTS = "lua/moves.lua" "lua/ingress.lua" "lua/counts.lua";
     SETTINGS = "lua/settings.lua";
-    SWEEP = "lua/sweep.lua";
-    PURGE = "lua/purge.lua";
+    SWEEP = "lua/moves.lua" "lua/ingress.lua" "lua/upkeep.lua" "lua/sweep.lua";
+    PURGE = "lua/moves.lua" "lua/purge.lua";
 }
+
+/// Of the keys that belong to no queue.
+pub(super) static LEAD: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/lead.lua")));
+pub(super) static ANNOUNCE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/announce.lua")));
 
 impl Script {
     pub(crate) fn new(text: &str) -> Self {

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_scripts_of_redis_have_the_same_template() {
-        let scripts = include_str!("../redis/lua/queue.lua");
+        let scripts = include_str!("../redis/lua/moves.lua");
         let header = serde_json::to_string(&template()).unwrap();
         let (_, rest) = scripts.split_once("local DELIVERY = '").unwrap();
         let (theirs, _) = rest.split_once('\'').unwrap();

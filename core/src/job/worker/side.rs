@@ -15,7 +15,7 @@ use crate::job::{Claim, Exchange, Exchanged, JobError, Outcome, Settlement};
 /// The most settlements of an exchange, and the most jobs it asks for.
 pub(super) const BATCH: usize = 1_024;
 /// The longest wait for work before the queue is asked anyway.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(10);
 /// The time between two looks at a queue whose bell cannot be heard.
 const DEAF: Duration = Duration::from_millis(500);
 /// What is waited before a backend is asked again that said at once.

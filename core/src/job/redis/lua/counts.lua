@@ -2,12 +2,25 @@
 -- cancelled, bytes, the age of the next job or -1, and whether it is paused.
 admit(100)
 local function count(name) return redis.call('ZCARD', key(name)) end
-local age = -1
-local head = redis.call('ZRANGE', key('ready'), 0, 0)
-if head[1] then
-  local run = run_of(head[1])
-  if run then age = math.max(0, now - run[RUN_AT]) end
+local ages = {}
+local function note(id)
+  local run = id and run_of(id)
+  if run then ages[#ages + 1] = math.max(0, now - run[RUN_AT]) end
 end
+note(redis.call('ZRANGE', key('ready'), 0, 0)[1])
+-- What was left behind in the line is of no age; others come soon.
+for _ = 1, 100 do
+  local first = redis.call('LINDEX', key('line'), 0)
+  local id = first and string.match(first, '^%d+|(.*)$')
+  if not id then break end
+  if redis.call('HEXISTS', key('job'), id) == 1 and redis.call('HEXISTS', key('run'), id) == 0 then
+    note(id)
+    break
+  end
+  redis.call('LPOP', key('line'))
+  meta.gone = math.max(0, meta.gone - 1)
+end
+local age = #ages > 0 and math.max(unpack(ages)) or -1
 flush()
-return { count('ready') + count('parked'), count('delayed'), count('lease'), count('completed'),
+return { ready_count() + count('parked'), count('delayed'), count('lease'), count('completed'),
   count('failed'), count('cancelled'), meta.bytes, age, meta.paused or 0 }

@@ -4,7 +4,7 @@
 local COUNT = 3
 local USUALLY = {}
 local created = base36(now)
-local answers, jobs, ready = {}, {}, {}
+local answers, jobs, ready, line = {}, {}, {}, {}
 local ids = {}
 for i = 4, #ARGV, COUNT do ids[#ids + 1] = ARGV[i] end
 local there = {}
@@ -53,8 +53,12 @@ for i = 4, #ARGV, COUNT do
       if due > now then
         delay(id, new_run(created .. blob), due)
       else
-        ready[#ready + 1] = whole(place(more.priority or 0, more.group or ''))
-        ready[#ready + 1] = id
+        if more.priority or more.group then
+          ready[#ready + 1] = whole(place(more.priority or 0, more.group or ''))
+          ready[#ready + 1] = id
+        else
+          line[#line + 1] = entry(id)
+        end
         tell(id, 'waiting')
         rung = true
       end
@@ -64,5 +68,6 @@ for i = 4, #ARGV, COUNT do
 end
 many('HSET', key('job'), jobs, 2)
 many('ZADD', key('ready'), ready, 2)
+many('RPUSH', key('line'), line, 1)
 flush()
 return answers

@@ -87,7 +87,7 @@ for first = 7, #ARGV, STEP do
   write_pending()
 end
 tidy(math.max(100, wanted))
-if ended and followed and is_drained() then tell(nil, 'drained') end
+if ended and followed() and is_drained() then tell(nil, 'drained') end
 
 local room = room_for(wanted)
 local leases, expired = {}, false
@@ -121,9 +121,19 @@ local function taken_at_once(id, score, blob)
   return true
 end
 
+-- Whether an entry of the line was left behind: its job is gone, or waits elsewhere.
+local taken_now = {}
+
+local function left_behind(id, blob, packed)
+  if not blob or packed or taken_now[id] then return true end
+  local header = header_of(blob)
+  return header.group or header.priority
+end
+
 local function take(id, score, blob, packed)
   if not packed and taken_at_once(id, tonumber(score), blob) then return end
   local run = packed and unpacked(packed) or new_run(blob)
+  if run[STATE] ~= WAITING then return end
   if run[DEADLINE] > 0 and run[DEADLINE] < now then
     make_way(run)
     fail(id, run, FAILED, 'expired', 'its deadline passed before a worker was free')
@@ -149,20 +159,58 @@ local function take(id, score, blob, packed)
   hand_out(id, blob, run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT])
 end
 
+-- Takes the first of both, in the order of their scores: ids, scores, and which of them
+-- are from the line.
+local function pop(most)
+  local ids, scores, lined = {}, {}, {}
+  local sorted = redis.call('ZRANGE', key('ready'), 0, most - 1, 'WITHSCORES')
+  local line
+  if #sorted == 0 then
+    line = redis.call('LPOP', key('line'), most) or {}
+  else
+    line = redis.call('LRANGE', key('line'), 0, most - 1)
+  end
+  if #line == 0 then meta.gone = 0 end
+  local from_line, from_sorted = 0, 0
+  local tag, id
+  while #ids < most do
+    if from_line < #line and not tag then tag, id = string.match(line[from_line + 1], '^(%d+)|(.*)$') end
+    local nth = #ids + 1
+    local score = sorted[2 * from_sorted + 2]
+    if tag and (not score or tonumber(tag) < tonumber(score)) then
+      ids[nth], scores[nth], lined[nth] = id, tag, true
+      from_line, tag = from_line + 1, nil
+    elseif score then
+      ids[nth], scores[nth], lined[nth] = sorted[2 * from_sorted + 1], score, false
+      from_sorted = from_sorted + 1
+    else
+      break
+    end
+  end
+  if from_sorted > 0 then
+    redis.call('ZREMRANGEBYRANK', key('ready'), 0, from_sorted - 1)
+    if from_line > 0 then redis.call('LTRIM', key('line'), from_line, -1) end
+  end
+  return ids, scores, lined
+end
+
 while taken < room do
-  local popped = redis.call('ZPOPMIN', key('ready'), math.min(room - taken, 1000))
-  if #popped == 0 then break end
-  local ids = {}
-  for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+  local ids, scores, lined = pop(math.min(room - taken, 1000))
+  if #ids == 0 then break end
   local blobs = redis.call('HMGET', key('job'), unpack(ids))
   local runs = redis.call('HMGET', key('run'), unpack(ids))
   for n, id in ipairs(ids) do
-    if blobs[n] then take(id, popped[2 * n], blobs[n], runs[n]) end
+    if lined[n] and left_behind(id, blobs[n], runs[n]) then
+      meta.gone = math.max(0, meta.gone - 1)
+    elseif blobs[n] then
+      taken_now[id] = true
+      take(id, scores[n], blobs[n], runs[n])
+    end
   end
 end
 many('ZADD', key('lease'), leases, 2)
 write_pending()
-if expired and followed and is_drained() then tell(nil, 'drained') end
+if expired and followed() and is_drained() then tell(nil, 'drained') end
 if meta.rate_gap and taken > 0 then
   meta.arrival = math.max(meta.arrival, now_us) + meta.rate_gap * taken
 end
@@ -171,12 +219,13 @@ local again
 local function sooner(at)
   if at and (not again or at < again) then again = at end
 end
-local due = redis.call('ZRANGE', key('delayed'), 0, 0, 'WITHSCORES')
-sooner(tonumber(due[2] or false))
-local first = redis.call('ZRANGE', key('lease'), 0, 0, 'WITHSCORES')
-if first[2] then sooner(tonumber(first[2]) + 1) end
+if next_due == nil then next_due = first_of('delayed') end
+sooner(next_due)
+if next_lapse == nil then next_lapse = first_of('lease') end
+if next_lapse then sooner(next_lapse + 1) end
+if taken > 0 then sooner(now + lease + 1) end
 local full = meta.concurrency and redis.call('ZCARD', key('lease')) >= meta.concurrency
-if meta.rate_gap and meta.paused ~= 1 and not full and redis.call('ZCARD', key('ready')) > 0 then
+if meta.rate_gap and meta.paused ~= 1 and not full and ready_count() > 0 then
   local _, wait = rate_room()
   sooner(now + math.ceil(wait / 1000))
 end

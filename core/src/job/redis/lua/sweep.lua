@@ -1,6 +1,6 @@
 -- Brings the queue up to date, in steps. ARGV[4]: how many of each sort at most.
 local moved = tidy(tonumber(ARGV[4]))
-if moved > 0 and followed and is_drained() then tell(nil, 'drained') end
+if moved > 0 and followed() and is_drained() then tell(nil, 'drained') end
 ring_for_others()
 flush()
 return moved

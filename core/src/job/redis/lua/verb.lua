@@ -59,6 +59,6 @@ for i = 5, #ARGV do
   answers[#answers + 1] = run and VERBS[verb](id, run) or 0
   write_pending()
 end
-if live and verb ~= 'revive' and followed and is_drained() then tell(nil, 'drained') end
+if live and verb ~= 'revive' and followed() and is_drained() then tell(nil, 'drained') end
 flush()
 return answers
