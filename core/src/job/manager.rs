@@ -182,14 +182,12 @@ pub trait JobManager: Send + Sync + fmt::Debug {
     /// When the backend cannot be used.
     async fn events(&self) -> Result<EventStream, JobError>;
 
-    /// Follows requests to cancel running jobs, and nothing else, where that costs next to
-    /// nothing. By default it tells none: workers hear of them when they renew.
+    /// Follows requests to cancel running jobs, and nothing else. It must cost next to
+    /// nothing: each worker follows. One that is missed is heard of with the next renewal.
     ///
     /// # Errors
     /// When the backend cannot be used.
-    async fn cancel_requests(&self) -> Result<EventStream, JobError> {
-        Ok(Box::pin(futures_util::stream::pending()))
-    }
+    async fn cancel_requests(&self) -> Result<EventStream, JobError>;
 
     /// The same jobs through a connection of its own, which a busy one cannot hold up.
     ///

@@ -1,17 +1,17 @@
-//! Waiting for work without asking again and again: one blocking pop a queue and process.
+//! Waiting for work without asking again and again: one blocking pop a queue and process,
+//! and only while somebody waits.
 //!
 //! The pop moves whatever it takes, a bell or a job pushed by anyone, to the queue's
 //! inbox: a reply that is lost is no lost job. A bell that nobody here waits for any
 //! more is rung again for others.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Value, cmd};
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 use super::Shared;
 use super::link::{Link, trouble};
@@ -27,12 +27,18 @@ pub(super) struct Bells {
     queues: Mutex<HashMap<Arc<str>, Arc<Bell>>>,
 }
 
-#[derive(Default)]
 struct Bell {
-    rung: Notify,
-    waiting: AtomicUsize,
-    listening: Mutex<bool>,
-    trouble: Mutex<Option<JobError>>,
+    queue: Arc<str>,
+    /// A blocked pop would hold up whatever else is sent over its connection.
+    link: Link,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    line: VecDeque<oneshot::Sender<Result<(), JobError>>>,
+    /// The process in which somebody listens: a fork has the flag, but not the task.
+    listening: Option<u32>,
 }
 
 /// Waits until the queue's bell rings, at most so long.
@@ -41,58 +47,81 @@ pub(super) async fn wait(
     queue: &str,
     at_most: Duration,
 ) -> Result<(), JobError> {
-    let (name, bell) = shared.bells.of(queue);
-    let _counted = Counted::new(&bell);
-    if !std::mem::replace(&mut *bell.listening.lock(), true) {
-        tokio::spawn(listen(Arc::downgrade(shared), name, Arc::clone(&bell)));
-    }
+    let bell = shared.bells.of(shared, queue);
+    let rung = bell.wait(shared);
     tokio::select! {
-        () = bell.rung.notified() => {}
-        () = tokio::time::sleep(at_most) => {}
-        () = shared.closed.cancelled() => return Err(JobError::Closed),
+        rung = rung => rung.unwrap_or(Ok(())),
+        () = tokio::time::sleep(at_most) => Ok(()),
+        () = shared.closed.cancelled() => Err(JobError::Closed),
     }
-    bell.trouble.lock().take().map_or(Ok(()), Err)
 }
 
 impl Bells {
-    fn of(&self, queue: &str) -> (Arc<str>, Arc<Bell>) {
+    fn of(&self, shared: &Shared, queue: &str) -> Arc<Bell> {
         let mut queues = self.queues.lock();
-        if let Some((name, bell)) = queues.get_key_value(queue) {
-            return (Arc::clone(name), Arc::clone(bell));
+        if let Some(bell) = queues.get(queue) {
+            return Arc::clone(bell);
         }
-        let (name, bell) = (Arc::<str>::from(queue), Arc::<Bell>::default());
-        queues.insert(Arc::clone(&name), Arc::clone(&bell));
-        (name, bell)
+        let queue = Arc::<str>::from(queue);
+        let bell = Arc::new(Bell {
+            queue: Arc::clone(&queue),
+            link: Link::new(Arc::clone(shared.link.address())),
+            waiters: Mutex::default(),
+        });
+        queues.insert(queue, Arc::clone(&bell));
+        bell
     }
 }
 
-struct Counted<'a>(&'a Bell);
-
-impl<'a> Counted<'a> {
-    fn new(bell: &'a Bell) -> Self {
-        bell.waiting.fetch_add(1, Ordering::AcqRel);
-        Self(bell)
+impl Bell {
+    fn wait(self: &Arc<Self>, shared: &Arc<Shared>) -> oneshot::Receiver<Result<(), JobError>> {
+        let (ring, rung) = oneshot::channel();
+        let here = std::process::id();
+        let mut waiters = self.waiters.lock();
+        waiters.line.push_back(ring);
+        if waiters.listening.replace(here) != Some(here) {
+            tokio::spawn(listen(Arc::downgrade(shared), Arc::clone(self)));
+        }
+        rung
     }
-}
 
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    /// Wakes one who waits, if there is one.
+    fn ring(&self) -> bool {
+        let mut waiters = self.waiters.lock();
+        while let Some(waiter) = waiters.line.pop_front() {
+            if waiter.send(Ok(())).is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Tells all who wait that nothing can be heard.
+    fn tell(&self, error: &JobError) {
+        let waiters = std::mem::take(&mut self.waiters.lock().line);
+        for waiter in waiters {
+            let _ = waiter.send(Err(error.clone()));
+        }
+    }
+
+    /// Whether nobody waits any more; then the next one who does listens anew.
+    fn is_done(&self) -> bool {
+        let mut waiters = self.waiters.lock();
+        waiters.line.retain(|waiter| !waiter.is_closed());
+        let done = waiters.line.is_empty();
+        if done {
+            waiters.listening = None;
+        }
+        done
     }
 }
 
 /// Listens as long as somebody waits.
-async fn listen(shared: Weak<Shared>, queue: Arc<str>, bell: Arc<Bell>) {
-    let Some(link) = shared
-        .upgrade()
-        .map(|shared| Link::new(Arc::clone(shared.link.address())))
-    else {
-        return;
-    };
-    let prefix = link.address().queue_prefix(&queue);
+async fn listen(shared: Weak<Shared>, bell: Arc<Bell>) {
+    let prefix = bell.link.address().queue_prefix(&bell.queue);
     let pop = {
         let mut pop = cmd("BLMOVE");
-        pop.arg(&*queue)
+        pop.arg(&*bell.queue)
             .arg(format!("{prefix}inbox"))
             .arg("RIGHT")
             .arg("LEFT")
@@ -100,28 +129,21 @@ async fn listen(shared: Weak<Shared>, queue: Arc<str>, bell: Arc<Bell>) {
         pop
     };
     loop {
-        let popped = link.send(&pop).await;
-        let waited_for = bell.waiting.load(Ordering::Acquire) > 0;
-        match popped {
+        match bell.link.send(&pop).await {
             Ok(Value::Nil) => {}
-            Ok(_) if waited_for => bell.rung.notify_one(),
+            Ok(_) if bell.ring() => {}
             Ok(_) => {
                 let mut ring = cmd("LPUSH");
-                ring.arg(&*queue).arg("");
-                let _ = link.send(&ring).await;
+                ring.arg(&*bell.queue).arg("");
+                let _ = bell.link.send(&ring).await;
             }
             Err(error) => {
-                *bell.trouble.lock() = Some(trouble(link.address(), &error));
-                bell.rung.notify_one();
+                bell.tell(&trouble(bell.link.address(), &error));
                 tokio::time::sleep(REST).await;
             }
         }
-        let gone = shared
-            .upgrade()
-            .is_none_or(|shared| shared.closed.is_cancelled());
-        let mut listening = bell.listening.lock();
-        if gone || bell.waiting.load(Ordering::Acquire) == 0 {
-            *listening = false;
+        let closed = |shared: Arc<Shared>| shared.closed.is_cancelled();
+        if shared.upgrade().is_none_or(closed) || bell.is_done() {
             return;
         }
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
-use super::trouble::number;
+use super::trouble::{count, number, unreadable};
 use super::watch::Numbered;
 use crate::clock::{Clock, SystemClock, millis};
-use crate::job::{EventStream, JobEvent};
+use crate::job::{EventStream, JobEvent, JobId};
 
 /// How long a process is said to follow without a renewal.
 const TERM: Duration = Duration::from_secs(20);
@@ -65,6 +65,25 @@ pub(super) fn forget(session: &mut Session<'_>, most: usize) -> rusqlite::Result
         )?
         .execute([number(before), number(most as u64)])?;
     Ok(())
+}
+
+/// At most so many events behind that number.
+pub(super) fn read(db: &Connection, behind: i64, most: usize) -> rusqlite::Result<Vec<Numbered>> {
+    let mut query = db.prepare_cached(
+        "SELECT number, at, queue, id, what FROM event WHERE number > ?1 ORDER BY number LIMIT ?2",
+    )?;
+    let rows = query.query_map([behind, number(most as u64)], |row| {
+        let id: Option<String> = row.get(3)?;
+        let what: String = row.get(4)?;
+        let event = JobEvent {
+            at: count(row.get(1)?),
+            queue: row.get(2)?,
+            id: id.map(JobId::from_text).transpose().map_err(unreadable)?,
+            what: serde_json::from_str(&what).map_err(unreadable)?,
+        };
+        Ok((row.get(0)?, event))
+    })?;
+    rows.collect()
 }
 
 /// The events behind a number as a stream: it ends when closed, and says when it lost some.

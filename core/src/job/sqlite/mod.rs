@@ -4,6 +4,7 @@
 //! each process writes, and many writes share a transaction; reads go beside it.
 
 mod book;
+mod cancels;
 mod claim;
 mod engine;
 mod enqueue;
@@ -386,6 +387,14 @@ impl JobManager for SqliteJobs {
         engine.watch.follow(last);
         engine.look()?;
         Ok(follow::stream(receiver, last, self.home.closed.clone()))
+    }
+
+    async fn cancel_requests(&self) -> Result<EventStream, JobError> {
+        let engine = self.engine()?;
+        let receiver = engine.watch.subscribe_to_cancels();
+        engine.look()?;
+        let closed = self.home.closed.clone();
+        Ok(super::event::followed(receiver, closed))
     }
 
     /// The same file: what is asked here goes before what waits there.

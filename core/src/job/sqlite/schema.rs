@@ -15,7 +15,7 @@ use crate::job::JobError;
 use crate::sqlite::{self, version};
 
 /// What this code reads and writes, as `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 // The states are numbered as in `JobState::ALL`. A job's place in the line is its rank
 // (the priority, negated), its tag and its number; one that is parked is not in the line.
@@ -116,6 +116,11 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
+// Since version 2: workers hear of these as they come.
+const CALLED_OFF: &str = "
+    CREATE INDEX job_called_off ON job (number) WHERE state = 2 AND cancel_requested = 1;
+";
+
 /// Opens the file to write to it, or makes it, readable by this user alone.
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, JobError> {
     // SQLite gives its side files the mode of the main file.
@@ -155,6 +160,9 @@ fn prepare(connection: Connection, path: &Path) -> Result<Connection, JobError> 
                 return Err(trouble::foreign(path));
             }
             transaction.execute_batch(SCHEMA).map_err(failed)?;
+        }
+        if found < VERSION {
+            transaction.execute_batch(CALLED_OFF).map_err(failed)?;
             transaction
                 .pragma_update(None, "user_version", VERSION)
                 .map_err(failed)?;

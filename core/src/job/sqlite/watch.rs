@@ -10,11 +10,12 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{Notify, broadcast};
 
+use super::cancels::Requests;
 use super::follow;
 use super::inbox::{Inbox, Task};
 use super::session::{Session, Told};
-use super::trouble::{count, number, unreadable};
-use crate::job::{JobEvent, JobId};
+use super::trouble::count;
+use crate::job::JobEvent;
 
 /// How often the file is looked at while somebody waits or follows.
 const LOOK: Duration = Duration::from_millis(20);
@@ -31,6 +32,7 @@ pub(super) struct Watch {
     state: Mutex<State>,
     nudge: Condvar,
     events: broadcast::Sender<Numbered>,
+    cancels: broadcast::Sender<JobEvent>,
 }
 
 #[derive(Default)]
@@ -74,6 +76,7 @@ impl Watch {
             state: Mutex::default(),
             nudge: Condvar::new(),
             events: broadcast::channel(EVENT_ROOM).0,
+            cancels: broadcast::channel(EVENT_ROOM).0,
         }
     }
 
@@ -107,6 +110,14 @@ impl Watch {
     /// A channel of events; those it is for are behind the number that the file tells.
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Numbered> {
         self.events.subscribe()
+    }
+
+    /// A channel of requests to cancel running jobs, those that are open first.
+    pub(super) fn subscribe_to_cancels(&self) -> broadcast::Receiver<JobEvent> {
+        let receiver = self.cancels.subscribe();
+        self.state.lock().nudged = true;
+        self.nudge.notify_one();
+        receiver
     }
 
     /// Somebody follows what comes behind that event.
@@ -153,6 +164,7 @@ impl Watch {
     pub(super) fn run(&self, path: &Path, inbox: &Inbox, token: &str) {
         let mut connection: Option<Connection> = None;
         let mut version = None;
+        let mut requests = Requests::default();
         while let Some(round) = self.next_round() {
             if round.renew {
                 let token = token.to_owned();
@@ -170,7 +182,7 @@ impl Watch {
                 connection = crate::sqlite::open_to_read(path).ok();
             }
             let Some(db) = &connection else { continue };
-            if let Err(problem) = self.look(db, &round, &mut version) {
+            if let Err(problem) = self.look(db, &round, &mut version, &mut requests) {
                 tracing::warn!(file = %path.display(), %problem, "cannot look for news in the file of jobs");
                 connection = None;
                 version = None;
@@ -191,7 +203,8 @@ impl Watch {
             let waited: Vec<_> = waited
                 .map(|(queue, bell)| (Arc::clone(queue), bell.seen))
                 .collect();
-            let busy = !waited.is_empty() || state.passed.is_some();
+            let called = self.cancels.receiver_count() > 0;
+            let busy = called || !waited.is_empty() || state.passed.is_some();
             if state.nudged && busy {
                 return Some(Self::round(&mut state, waited, true));
             }
@@ -227,6 +240,7 @@ impl Watch {
         db: &Connection,
         round: &Round,
         version: &mut Option<i64>,
+        requests: &mut Requests,
     ) -> rusqlite::Result<()> {
         let found: i64 = db
             .prepare_cached("PRAGMA data_version")?
@@ -243,6 +257,11 @@ impl Watch {
             let rings = count(rings.unwrap_or(0));
             if rings > *seen {
                 self.ring(queue, rings);
+            }
+        }
+        if self.cancels.receiver_count() > 0 {
+            for event in requests.news(db)? {
+                let _ = self.cancels.send(event);
             }
         }
         match round.passed {
@@ -262,7 +281,7 @@ impl Watch {
 
     fn pass_on(&self, db: &Connection, mut passed: i64) -> rusqlite::Result<()> {
         loop {
-            let events = read_events(db, passed)?;
+            let events = follow::read(db, passed, READ_STEP)?;
             let Some(first) = events.first().map(|(number, _)| *number) else {
                 return Ok(());
             };
@@ -290,22 +309,4 @@ struct Round {
     passed: Option<i64>,
     renew: bool,
     nudged: bool,
-}
-
-fn read_events(db: &Connection, behind: i64) -> rusqlite::Result<Vec<Numbered>> {
-    let mut query = db.prepare_cached(
-        "SELECT number, at, queue, id, what FROM event WHERE number > ?1 ORDER BY number LIMIT ?2",
-    )?;
-    let rows = query.query_map([behind, number(READ_STEP as u64)], |row| {
-        let id: Option<String> = row.get(3)?;
-        let what: String = row.get(4)?;
-        let event = JobEvent {
-            at: count(row.get(1)?),
-            queue: row.get(2)?,
-            id: id.map(JobId::from_text).transpose().map_err(unreadable)?,
-            what: serde_json::from_str(&what).map_err(unreadable)?,
-        };
-        Ok((row.get(0)?, event))
-    })?;
-    rows.collect()
 }

@@ -143,3 +143,15 @@ pub(super) async fn a_wait_ends_with_the_job_or_in_time(store: Store) {
     let unknown = store.one.wait(&id("never"), ms(20)).await;
     assert_eq!(unknown, Err(JobError::UnknownJob { id: id("never") }));
 }
+
+pub(super) async fn a_request_to_cancel_is_told_as_it_comes(store: Store) {
+    store.add_named(&["a", "b"]).await;
+    store.claim(1).await;
+    let mut requests = store.one.cancel_requests().await.unwrap();
+    // That of a waiting job is nobody's business.
+    store.another.cancel(&[id("b"), id("a")]).await.unwrap();
+    assert_eq!(
+        next(&mut requests).await,
+        (Some(id("a")), What::CancelRequested)
+    );
+}

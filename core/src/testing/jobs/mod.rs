@@ -78,7 +78,10 @@ checks! {
         a_delayed_job_never_runs_early_and_a_short_delay_behind_a_long_one_is_on_time,
         delayed_jobs_of_one_millisecond_are_served_as_they_came,
         groups_take_turns,
-        ten_thousand_groups_are_served;
+        ten_thousand_groups_are_served,
+        priorities_stand_in_one_line,
+        what_left_the_line_is_not_met_in_it_again,
+        thousands_that_leave_the_line_do_not_stay_in_it;
     identity:
         an_id_that_is_there_is_said_to_be_and_nothing_is_overwritten,
         of_two_who_insert_one_unique_key_at_once_one_does,
@@ -123,7 +126,8 @@ checks! {
         a_jobs_life_is_told_in_order_to_the_other_process,
         a_queue_is_drained_once,
         a_waiter_is_woken_by_the_other_process,
-        a_wait_ends_with_the_job_or_in_time;
+        a_wait_ends_with_the_job_or_in_time,
+        a_request_to_cancel_is_told_as_it_comes;
     reading:
         jobs_are_listed_by_filter_and_page,
         counts_add_up,

@@ -118,3 +118,71 @@ pub(super) async fn ten_thousand_groups_are_served(store: Store) {
     }
     assert_eq!(served, 10_001);
 }
+
+pub(super) async fn priorities_stand_in_one_line(store: Store) {
+    let low = |name: &str| job().with_id(id(name)).with(|job| job.priority = -1);
+    let high = |name: &str| job().with_id(id(name)).with(|job| job.priority = 1);
+    store.add(low("l1")).await;
+    store.add_named(&["a", "b", "c"]).await;
+    store.add(low("l2")).await;
+    assert_eq!(ids(&store.claim(2).await), ["a", "b"]);
+    store.add(high("h1")).await;
+    store.add_named(&["d"]).await;
+    assert_eq!(ids(&store.claim(3).await), ["h1", "c", "d"]);
+    store.add_named(&["e"]).await;
+    assert_eq!(ids(&store.claim(9).await), ["e", "l1", "l2"]);
+    assert!(store.claim(9).await.is_empty());
+    assert_eq!(store.counts().await.waiting, 0);
+}
+
+pub(super) async fn what_left_the_line_is_not_met_in_it_again(store: Store) {
+    // Gone, and back with a priority.
+    store.add_named(&["a", "b", "c"]).await;
+    store.one.delete(&[id("b")]).await.unwrap();
+    store
+        .add(job().with_id(id("b")).with(|job| job.priority = 5))
+        .await;
+    assert_eq!(store.counts().await.waiting, 3);
+    let claimed = store.claim(9).await;
+    assert_eq!(ids(&claimed), ["b", "a", "c"]);
+    store.settle(&claimed[0], Outcome::Release).await.unwrap();
+    assert_eq!(store.counts().await.waiting, 1);
+    assert_eq!(ids(&store.claim(9).await), ["b"]);
+    // Called off, and called back.
+    store.add_named(&["d", "e"]).await;
+    store.one.cancel(&[id("d")]).await.unwrap();
+    assert_eq!(store.counts().await.waiting, 1);
+    store.one.revive(&[id("d")]).await.unwrap()[0]
+        .as_ref()
+        .unwrap();
+    assert_eq!(store.counts().await.waiting, 2);
+    assert_eq!(ids(&store.claim(9).await), ["e", "d"]);
+    // Gone and back, again and again.
+    for _ in 0..3 {
+        store.add_named(&["f"]).await;
+        store.one.delete(&[id("f")]).await.unwrap();
+    }
+    store.add_named(&["f", "g"]).await;
+    assert_eq!(store.counts().await.waiting, 2);
+    let claimed = store.claim(9).await;
+    let mut both = ids(&claimed);
+    both.sort_unstable();
+    assert_eq!(both, ["f", "g"]);
+    assert!(store.claim(9).await.is_empty());
+    assert_eq!(store.counts().await.waiting, 0);
+}
+
+pub(super) async fn thousands_that_leave_the_line_do_not_stay_in_it(store: Store) {
+    store.add_named(&["first"]).await;
+    let names: Vec<JobId> = (0..3_000).map(|n| id(&format!("n{n}"))).collect();
+    for some in names.chunks(1_000) {
+        let batch = some.iter().map(|id| job().with_id(id.clone()));
+        store.one.enqueue(batch.collect()).await.unwrap();
+        store.one.delete(some).await.unwrap();
+    }
+    store.add_named(&["last"]).await;
+    while store.one.sweep().await.unwrap() > 0 {}
+    assert_eq!(store.counts().await.waiting, 2);
+    assert_eq!(ids(&store.claim(9).await), ["first", "last"]);
+    assert_eq!(store.counts().await.waiting, 0);
+}

@@ -86,7 +86,11 @@ for first = 7, #ARGV, STEP do
   end
   write_pending()
 end
-tidy(math.max(100, wanted))
+local most = math.max(100, wanted)
+admit(most)
+promote(most)
+reap(most)
+if is_to_trim() then trim(most) end
 if ended and followed() and is_drained() then tell(nil, 'drained') end
 
 local room = room_for(wanted)
@@ -187,10 +191,9 @@ local function pop(most)
       break
     end
   end
-  if from_sorted > 0 then
-    redis.call('ZREMRANGEBYRANK', key('ready'), 0, from_sorted - 1)
-    if from_line > 0 then redis.call('LTRIM', key('line'), from_line, -1) end
-  end
+  if from_sorted > 0 then redis.call('ZREMRANGEBYRANK', key('ready'), 0, from_sorted - 1) end
+  -- Without others they were popped at once.
+  if #sorted > 0 and from_line > 0 then redis.call('LTRIM', key('line'), from_line, -1) end
   return ids, scores, lined
 end
 

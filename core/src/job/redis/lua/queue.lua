@@ -29,11 +29,11 @@ else
 end
 
 -- The queue's own numbers: read once, written once by `flush`.
-local FIELDS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'trimmed', 'paused', 'concurrency',
+local FIELDS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'paused', 'concurrency',
   'group_concurrency', 'rate_gap', 'rate_window', 'max_bytes', 'max_payload', 'keep_failed',
   'failed_ttl', 'keep_finished' }
-local COUNTERS = 7
-local USUAL = { sequence = 0, served = 0, last = 0, bytes = 0, arrival = 0, gone = 0, trimmed = 0, max_bytes = 1073741824,
+local COUNTERS = 8
+local USUAL = { sequence = 0, served = 0, last = 0, bytes = 0, arrival = 0, gone = 0, packed = 0, trimmed = 0, max_bytes = 1073741824,
   max_payload = 16777216, keep_failed = 10000, failed_ttl = 2592000000, keep_finished = 1000000 }
 local meta = {}
 do

@@ -63,12 +63,7 @@ local function drop(id)
   if run then forget(id, run) end
 end
 
--- Looks once a second at what goes, or when there is more of it.
-local TRIMMED_EVERY = 1000
-
 local function trim(most)
-  if not kept_more and now >= meta.trimmed and now - meta.trimmed < TRIMMED_EVERY then return 0 end
-  meta.trimmed = now
   local moved = 0
   for state = COMPLETED, CANCELLED do
     local name = key(NAMES[state])
@@ -88,9 +83,38 @@ local function trim(most)
     redis.call('ZREM', key('unique_until'), name)
   end
   write_pending()
+  -- With so many there may be more.
+  meta.trimmed = moved < most and now or 0
   return moved
 end
 
-local function tidy(most)
-  return admit(most) + promote(most) + reap(most) + trim(most)
+-- Claims look once a second at what is to go, or when they keep more.
+local TRIMMED_EVERY = 1000
+
+local function is_to_trim()
+  return kept_more or now < meta.trimmed or now - meta.trimmed >= TRIMMED_EVERY
+end
+
+-- Takes what was left behind out of the line, a piece of it at a time, where it is much.
+local LEFT_BEHIND = 1000
+
+local function pack(most)
+  if meta.gone <= LEFT_BEHIND then return 0 end
+  local entries = redis.call('LRANGE', key('line'), meta.packed, meta.packed + most - 1)
+  if #entries < most then
+    -- All of it was looked at: what is left came since.
+    meta.gone = math.min(meta.gone, LEFT_BEHIND)
+  end
+  local dropped = 0
+  for n, text in ipairs(entries) do
+    local id = string.match(text, '^%d+|(.*)$')
+    if redis.call('HEXISTS', key('job'), id) == 0 or redis.call('HEXISTS', key('run'), id) == 1 then
+      redis.call('LSET', key('line'), meta.packed + n - 1, '')
+      dropped = dropped + 1
+    end
+  end
+  if dropped > 0 then redis.call('LREM', key('line'), 0, '') end
+  meta.gone = math.max(0, meta.gone - dropped)
+  meta.packed = #entries < most and 0 or meta.packed + #entries - dropped
+  return #entries
 end

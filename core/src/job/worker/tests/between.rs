@@ -163,6 +163,9 @@ impl JobManager for Between {
     async fn events(&self) -> Result<EventStream, JobError> {
         self.inner.events().await
     }
+    async fn cancel_requests(&self) -> Result<EventStream, JobError> {
+        self.inner.cancel_requests().await
+    }
     async fn apart(&self) -> Result<SharedJobs, JobError> {
         Ok(Arc::new(self.clone()))
     }
