@@ -1,10 +1,14 @@
 /** Conversations, answered by the simulated endpoint, and documents. */
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import {
   Conversations,
@@ -18,6 +22,8 @@ import {
 import { SimulatedEndpoint } from 'credential-rotation/testing';
 
 const STYLE = 'Bread is patient. It waits for nobody.';
+const SAMPLE = fileURLToPath(new URL('../../examples/sample.pdf', import.meta.url));
+const CREW = fileURLToPath(new URL('../test-support/programs/worker-conversations.mjs', import.meta.url));
 const BRIEF = { topic: 'ovens', words: 120, audience: 'bakers' };
 
 /**
@@ -151,6 +157,46 @@ test('training and generation are jobs', async (context) => {
   assert.equal(resultOf(await jobs.find(byFile))['title'], 'Salt');
   assert.equal(stage('training', 'running'), 'training');
   assert.equal((await sessions.get('s')).turns, 3);
+});
+
+test('it learns and writes although its workers are killed', async (context) => {
+  const slow = { pieces: Array(400).fill('word '), piece_ms: 50 };
+  const steps = [slow, { text: 'I know this voice' }, slow, { text: 'at last' }];
+  const { endpoint, folder, sessions, talks } = await place(context, steps);
+  const jobs = await JobManager.connect(`sqlite:${join(folder, 'jobs.db')}`);
+  context.after(() => jobs.close());
+  const begin = () => {
+    const worker = spawn(process.execPath, [CREW, folder, endpoint.url], { stdio: 'inherit' });
+    context.after(() => worker.kill('SIGKILL'));
+    return worker;
+  };
+  /** @param {string} job */
+  const speaking = async (job) => {
+    const giveUp = Date.now() + 30_000;
+    while (!(await jobs.find(job)).progress?.message.includes('words written')) {
+      assert.ok(Date.now() < giveUp, 'the model does not speak');
+      await setTimeout(20);
+    }
+  };
+  const first = begin();
+  const trained = await talks.submitTraining(jobs, 's', SAMPLE);
+  await speaking(trained);
+  first.kill('SIGKILL');
+  await once(first, 'exit');
+  assert.equal((await sessions.get('s')).turns, 0);
+  const second = begin();
+  const learned = await jobs.wait(trained, { timeoutMs: 30_000 });
+  assert.deepEqual([resultOf(learned)['text'], learned.attempt], ['I know this voice', 1]);
+  const written = await talks.submitGeneration(jobs, 's', BRIEF);
+  await speaking(written);
+  second.kill('SIGKILL');
+  await once(second, 'exit');
+  assert.equal((await sessions.get('s')).turns, 1);
+  begin();
+  const done = await jobs.wait(written, { timeoutMs: 30_000 });
+  assert.equal(resultOf(done)['text'], 'at last');
+  assert.equal((await sessions.get('s')).turns, 2);
+  assert.equal(endpoint.hits('sk-secret-a'), 4);
 });
 
 test('documents are read, and refused by what they are', async () => {

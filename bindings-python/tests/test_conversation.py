@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from credential_rotation import (
 from credential_rotation.testing import SimulatedEndpoint
 
 STYLE = "Bread is patient. It waits for nobody."
+SAMPLE = Path(__file__).parents[2] / "examples/sample.pdf"
 
 
 class Place:
@@ -175,3 +179,63 @@ def test_training_and_generation_are_jobs(place: Place, tmp_path: Path) -> None:
     assert learned[0] == "On bread"
     assert stage("training", "running") == "training"
     assert place.sessions.get("s").turns == 4
+
+
+# A worker of its own process, to be killed.
+WORKER = """
+import sys
+from credential_rotation import Conversations, Credential, JobManager, SessionManager, Worker, Wrapper
+
+folder, endpoint = sys.argv[1:]
+wrapper = Wrapper(
+    provider="anthropic", base_url=endpoint, model="sim-1", max_retries=0,
+    credentials=[Credential("a", "sk-secret-a")],
+)
+talks = Conversations(SessionManager.connect(f"sqlite:{folder}/sessions.db"), wrapper)
+jobs = JobManager.connect(f"sqlite:{folder}/jobs.db")
+Worker(jobs, ["conversations:2"], conversations=talks, lease=0.8).run()
+"""
+
+SLOW: dict[str, Any] = {"pieces": ["word "] * 400, "piece_ms": 50}
+
+
+@pytest.mark.parametrize(
+    "steps", [[SLOW, {"text": "I know this voice"}, SLOW, {"text": "at last"}]]
+)
+def test_it_learns_and_writes_although_its_workers_are_killed(
+    place: Place, tmp_path: Path
+) -> None:
+    jobs = JobManager.connect(f"sqlite:{tmp_path}/jobs.db")
+
+    def begin() -> "subprocess.Popen[bytes]":
+        words = [sys.executable, "-c", WORKER, str(tmp_path), place.endpoint.url]
+        return subprocess.Popen(words)
+
+    def kill_while_it_is_answered(worker: "subprocess.Popen[bytes]", job: str) -> None:
+        give_up = time.monotonic() + 30
+        while not (told := jobs.find(job).progress) or "words written" not in told.message:
+            assert time.monotonic() < give_up, "the model does not speak"
+            time.sleep(0.02)
+        worker.kill()
+        worker.wait()
+
+    worker = begin()
+    try:
+        trained = place.talks.submit_training(jobs, "s", SAMPLE)
+        kill_while_it_is_answered(worker, trained)
+        assert place.sessions.get("s").turns == 0
+        worker = begin()
+        learned = jobs.wait(trained, timeout=30)
+        assert (learned.result["text"], learned.attempt) == ("I know this voice", 1)
+        written = place.talks.submit_generation(
+            jobs, "s", topic="ovens", words=60, audience="bakers"
+        )
+        kill_while_it_is_answered(worker, written)
+        assert place.sessions.get("s").turns == 1
+        worker = begin()
+        assert jobs.wait(written, timeout=30).result["text"] == "at last"
+    finally:
+        worker.kill()
+        worker.wait()
+    assert place.texts()[1::2] == ["I know this voice", "at last"]
+    assert place.endpoint.hits_total() == 4

@@ -22,5 +22,5 @@ for _ = 1, 100 do
 end
 local age = #ages > 0 and math.max(unpack(ages)) or -1
 flush()
-return { ready_count() + count('parked'), count('delayed'), count('lease'), count('completed'),
+return { ready_count() + count('parked'), count('delayed'), running_count(), count('completed'),
   count('failed'), count('cancelled'), meta.bytes, age, meta.paused or 0 }

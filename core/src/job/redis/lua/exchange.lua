@@ -211,6 +211,10 @@ while taken < room do
     end
   end
 end
+if taken > 0 and next_lapse == false then
+  leases[#leases + 1] = '+inf'
+  leases[#leases + 1] = FOOT
+end
 many('ZADD', key('lease'), leases, 2)
 write_pending()
 if expired and followed() and is_drained() then tell(nil, 'drained') end
@@ -225,9 +229,9 @@ end
 if next_due == nil then next_due = first_of('delayed') end
 sooner(next_due)
 if next_lapse == nil then next_lapse = first_of('lease') end
-if next_lapse then sooner(next_lapse + 1) end
+if next_lapse and next_lapse < math.huge then sooner(next_lapse + 1) end
 if taken > 0 then sooner(now + lease + 1) end
-local full = meta.concurrency and redis.call('ZCARD', key('lease')) >= meta.concurrency
+local full = meta.concurrency and running_count() >= meta.concurrency
 if meta.rate_gap and meta.paused ~= 1 and not full and ready_count() > 0 then
   local _, wait = rate_room()
   sooner(now + math.ceil(wait / 1000))

@@ -5,7 +5,9 @@
 local next_due, next_lapse
 
 local function first_of(name)
-  return tonumber(redis.call('ZRANGE', key(name), 0, 0, 'WITHSCORES')[2] or false) or false
+  local score = redis.call('ZRANGE', key(name), 0, 0, 'WITHSCORES')[2]
+  if score == 'inf' then return math.huge end
+  return tonumber(score or false) or false
 end
 
 local function promote(most)
