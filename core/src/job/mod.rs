@@ -6,6 +6,7 @@
 mod attempt;
 mod error;
 mod event;
+mod feed;
 mod id;
 #[expect(clippy::module_inception, reason = "the noun of this module")]
 mod job;

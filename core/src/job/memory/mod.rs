@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::line::Line;
 use self::news::News;
+use super::feed::Feed;
 use super::{
     Enqueued, EventStream, Exchange, Exchanged, Job, JobError, JobEvent, JobFilter, JobId,
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits,
@@ -26,8 +27,6 @@ use super::{
 };
 use crate::clock::{Clock, EpochMillis, SystemClock, millis};
 
-/// Events that a slow follower may be behind before it is told of a gap.
-const EVENT_ROOM: usize = 4_096;
 /// How long a worker that is silent is still said to be there.
 const PRESENCE: Duration = Duration::from_secs(30);
 
@@ -40,8 +39,8 @@ pub struct MemoryJobs {
 struct Shared {
     book: Mutex<Book>,
     bells: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
-    events: broadcast::Sender<JobEvent>,
-    cancels: broadcast::Sender<JobEvent>,
+    events: Feed,
+    cancels: Feed,
     clock: Arc<dyn Clock>,
     closed: CancellationToken,
 }
@@ -68,8 +67,8 @@ impl MemoryJobs {
             shared: Arc::new(Shared {
                 book: Mutex::default(),
                 bells: Mutex::default(),
-                events: broadcast::channel(EVENT_ROOM).0,
-                cancels: broadcast::channel(EVENT_ROOM).0,
+                events: Feed::of_events(),
+                cancels: Feed::of_cancels(),
                 clock,
                 closed: CancellationToken::new(),
             }),
@@ -77,7 +76,7 @@ impl MemoryJobs {
     }
 
     fn news(&self) -> News {
-        let followed = self.shared.events.receiver_count() > 0;
+        let followed = self.shared.events.is_followed();
         News::at(self.shared.clock.now(), followed)
     }
 
@@ -105,7 +104,7 @@ impl MemoryJobs {
             self.bell(queue).notify_one();
         }
         for event in news.events {
-            let _ = self.shared.events.send(event);
+            self.shared.events.send(event);
         }
     }
 
@@ -243,7 +242,7 @@ impl JobManager for MemoryJobs {
                 Some((Arc::clone(&line.name), line.cancel(id, news)?))
             })?;
             if state == JobState::Running {
-                let _ = self.shared.cancels.send(JobEvent {
+                self.shared.cancels.send(JobEvent {
                     at: self.shared.clock.now(),
                     queue: (*queue).into(),
                     id: Some(id.clone()),

@@ -13,34 +13,39 @@ use super::Shared;
 use super::address::Address;
 use super::link::{follower, trouble};
 use crate::clock::EpochMillis;
+use crate::job::feed::Feed;
 use crate::job::{JobError, JobEvent, JobId, What};
 
-/// Events that a slow follower may be behind before it is told of a gap.
-const ROOM: usize = 16_384;
 const REST: Duration = Duration::from_millis(200);
 
 pub(super) struct Follower {
-    sender: broadcast::Sender<JobEvent>,
+    feed: Feed,
     following: Mutex<bool>,
 }
 
-impl Default for Follower {
-    fn default() -> Self {
-        Self {
-            sender: broadcast::channel(ROOM).0,
-            following: Mutex::new(false),
-        }
+impl Follower {
+    pub(super) fn of_events() -> Self {
+        Self::of(Feed::of_events())
+    }
+
+    pub(super) fn of_cancels() -> Self {
+        Self::of(Feed::of_cancels())
+    }
+
+    fn of(feed: Feed) -> Self {
+        let following = Mutex::new(false);
+        Self { feed, following }
     }
 }
 
 /// What is followed.
 #[derive(Clone, Copy)]
-pub(super) enum Feed {
+pub(super) enum Followed {
     Events,
     Cancels,
 }
 
-impl Feed {
+impl Followed {
     fn of(self, shared: &Shared) -> &Follower {
         match self {
             Self::Events => &shared.events,
@@ -94,30 +99,33 @@ struct Told {
 /// Follows from now on: what happens behind this call is told.
 pub(super) async fn subscribe(
     shared: &Arc<Shared>,
-    feed: Feed,
+    followed: Followed,
 ) -> Result<broadcast::Receiver<JobEvent>, JobError> {
-    let receiver = feed.of(shared).sender.subscribe();
-    let begin = !std::mem::replace(&mut *feed.of(shared).following.lock(), true);
+    let receiver = followed.of(shared).feed.subscribe();
+    let begin = !std::mem::replace(&mut *followed.of(shared).following.lock(), true);
     if begin {
         let (ready, begun) = oneshot::channel();
-        tokio::spawn(follow(Arc::downgrade(shared), feed, ready));
+        tokio::spawn(follow(Arc::downgrade(shared), followed, ready));
         begun.await.unwrap_or(Err(JobError::Closed))?;
     }
     Ok(receiver)
 }
 
-async fn follow(shared: Weak<Shared>, feed: Feed, ready: oneshot::Sender<Result<(), JobError>>) {
+async fn follow(
+    shared: Weak<Shared>,
+    followed: Followed,
+    ready: oneshot::Sender<Result<(), JobError>>,
+) {
     let mut ready = Some(ready);
     while let Some(alive) = shared.upgrade() {
         let address = Arc::clone(alive.link.address());
-        let sender = feed.of(&alive).sender.clone();
         let closed = alive.closed.clone();
         drop(alive);
-        match feed.open(&address).await {
+        match followed.open(&address).await {
             Ok(opened) => {
                 match ready.take() {
                     Some(ready) => drop(ready.send(Ok(()))),
-                    None => drop(sender.send(JobEvent::gap())),
+                    None => tell(&shared, followed, JobEvent::gap()),
                 }
                 let mut messages = opened.into_on_message();
                 loop {
@@ -125,43 +133,49 @@ async fn follow(shared: Weak<Shared>, feed: Feed, ready: oneshot::Sender<Result<
                         message = messages.next() => message,
                         () = closed.cancelled() => return,
                         () = tokio::time::sleep(Duration::from_secs(5)) => {
-                            if idle(&shared, feed) {
+                            if idle(&shared, followed) {
                                 return;
                             }
                             continue;
                         }
                     };
                     let Some(message) = message else { break };
-                    for event in feed.read(&address, &message) {
-                        let _ = sender.send(event);
+                    for event in followed.read(&address, &message) {
+                        tell(&shared, followed, event);
                     }
                 }
             }
             Err(error) => {
                 if let Some(ready) = ready.take() {
                     if let Some(alive) = shared.upgrade() {
-                        *feed.of(&alive).following.lock() = false;
+                        *followed.of(&alive).following.lock() = false;
                     }
                     let _ = ready.send(Err(trouble(&address, &error)));
                     return;
                 }
             }
         }
-        if idle(&shared, feed) {
+        if idle(&shared, followed) {
             return;
         }
         tokio::time::sleep(REST).await;
     }
 }
 
+fn tell(shared: &Weak<Shared>, followed: Followed, event: JobEvent) {
+    if let Some(alive) = shared.upgrade() {
+        followed.of(&alive).feed.send(event);
+    }
+}
+
 /// Whether nobody follows here any more; then the next one begins anew.
-fn idle(shared: &Weak<Shared>, feed: Feed) -> bool {
+fn idle(shared: &Weak<Shared>, followed: Followed) -> bool {
     let Some(alive) = shared.upgrade() else {
         return true;
     };
-    let follower = feed.of(&alive);
+    let follower = followed.of(&alive);
     let mut following = follower.following.lock();
-    let idle = alive.closed.is_cancelled() || follower.sender.receiver_count() == 0;
+    let idle = alive.closed.is_cancelled() || !follower.feed.is_followed();
     if idle {
         *following = false;
     }

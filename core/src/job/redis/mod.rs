@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use self::address::Address;
 use self::bell::Bells;
 use self::decode::Parts;
-use self::follow::{Feed, Follower};
+use self::follow::{Followed, Follower};
 use self::gather::Gatherer;
 use self::link::Link;
 use self::scripts::{Args, EXCHANGE, Head, READ, SETTINGS, VERB};
@@ -90,8 +90,8 @@ impl RedisJobs {
                 link: Link::new(address),
                 gatherer: Gatherer::default(),
                 bells: Bells::default(),
-                events: Follower::default(),
-                cancels: Follower::default(),
+                events: Follower::of_events(),
+                cancels: Follower::of_cancels(),
                 known: Mutex::default(),
                 clock,
                 closed: CancellationToken::new(),
@@ -388,12 +388,12 @@ impl JobManager for RedisJobs {
     }
 
     async fn events(&self) -> Result<EventStream, JobError> {
-        let receiver = follow::subscribe(&self.shared, Feed::Events).await?;
+        let receiver = follow::subscribe(&self.shared, Followed::Events).await?;
         Ok(super::event::followed(receiver, self.shared.closed.clone()))
     }
 
     async fn cancel_requests(&self) -> Result<EventStream, JobError> {
-        let receiver = follow::subscribe(&self.shared, Feed::Cancels).await?;
+        let receiver = follow::subscribe(&self.shared, Followed::Cancels).await?;
         Ok(super::event::followed(receiver, self.shared.closed.clone()))
     }
 

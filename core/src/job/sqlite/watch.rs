@@ -16,11 +16,10 @@ use super::inbox::{Inbox, Task};
 use super::session::{Session, Told};
 use super::trouble::count;
 use crate::job::JobEvent;
+use crate::job::feed::Feed;
 
 /// How often the file is looked at while somebody waits or follows.
 const LOOK: Duration = Duration::from_millis(20);
-/// Events that a slow follower may be behind before it is told of a gap.
-const EVENT_ROOM: usize = 8_192;
 /// Events that are read at once.
 const READ_STEP: usize = 1_000;
 /// The number of an event that is not in the file.
@@ -31,8 +30,8 @@ pub(super) type Numbered = (i64, JobEvent);
 pub(super) struct Watch {
     state: Mutex<State>,
     nudge: Condvar,
-    events: broadcast::Sender<Numbered>,
-    cancels: broadcast::Sender<JobEvent>,
+    events: Feed<Numbered>,
+    cancels: Feed,
 }
 
 #[derive(Default)]
@@ -75,8 +74,8 @@ impl Watch {
         Self {
             state: Mutex::default(),
             nudge: Condvar::new(),
-            events: broadcast::channel(EVENT_ROOM).0,
-            cancels: broadcast::channel(EVENT_ROOM).0,
+            events: Feed::of_events(),
+            cancels: Feed::of_cancels(),
         }
     }
 
@@ -196,14 +195,14 @@ impl Watch {
             if state.closed {
                 return None;
             }
-            if self.events.receiver_count() == 0 {
+            if !self.events.is_followed() {
                 state.passed = None;
             }
             let waited = state.bells.iter().filter(|(_, bell)| bell.waiters > 0);
             let waited: Vec<_> = waited
                 .map(|(queue, bell)| (Arc::clone(queue), bell.seen))
                 .collect();
-            let called = self.cancels.receiver_count() > 0;
+            let called = self.cancels.is_followed();
             let busy = called || !waited.is_empty() || state.passed.is_some();
             if state.nudged && busy {
                 return Some(Self::round(&mut state, waited, true));
@@ -259,9 +258,9 @@ impl Watch {
                 self.ring(queue, rings);
             }
         }
-        if self.cancels.receiver_count() > 0 {
+        if self.cancels.is_followed() {
             for event in requests.news(db)? {
-                let _ = self.cancels.send(event);
+                self.cancels.send(event);
             }
         }
         match round.passed {
@@ -286,12 +285,12 @@ impl Watch {
                 return Ok(());
             };
             if first > passed + 1 {
-                let _ = self.events.send((UNNUMBERED, JobEvent::gap()));
+                self.events.send((UNNUMBERED, JobEvent::gap()));
             }
             let read = events.len();
             for event in events {
                 passed = event.0;
-                let _ = self.events.send(event);
+                self.events.send(event);
             }
             if let Some(last) = &mut self.state.lock().passed {
                 *last = passed;
