@@ -255,6 +255,11 @@ export class SessionManager {
     return this.#native.takeFile(number) ?? Buffer.alloc(0);
   }
 
+  /** The names of a session's files, sorted. */
+  files(key: SessionKey): Promise<string[]> {
+    return this.#ask('files', { key: keyWire(key) });
+  }
+
   /** Drops a file; tells whether it was there. */
   dropFile(key: SessionKey, name: string): Promise<boolean> {
     return this.#ask('drop_file', { key: keyWire(key), name });

@@ -102,6 +102,7 @@ for (const [name, url] of backends) {
       const body = Buffer.from(Array.from({ length: 25_600 }, (_, at) => at % 256));
       await sessions.putFile('files', 'a.pdf', body);
       assert.ok((await sessions.file('files', 'a.pdf')).equals(body));
+      assert.deepEqual(await sessions.files('files'), ['a.pdf']);
       assert.equal(await sessions.dropFile('files', 'a.pdf'), true);
       assert.equal(await sessions.dropFile('files', 'a.pdf'), false);
     });

@@ -93,6 +93,7 @@ def test_files_are_kept(sessions: SessionManager) -> None:
     body = bytes(range(256)) * 100
     sessions.put_file("s", "a.pdf", body)
     assert sessions.file("s", "a.pdf") == body
+    assert sessions.files("s") == ["a.pdf"]
     assert sessions.drop_file("s", "a.pdf")
     assert not sessions.drop_file("s", "a.pdf")
 

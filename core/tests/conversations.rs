@@ -11,7 +11,7 @@ use credential_rotation::conversation::{
 };
 use credential_rotation::job::worker::Worker;
 use credential_rotation::job::{JobId, JobSpec, JobState, SharedJobs};
-use credential_rotation::session::{Fence, Guard, NewSession, Range, SharedSessions};
+use credential_rotation::session::{FILE_LIMIT, Fence, Guard, NewSession, Range, SharedSessions};
 use credential_rotation::testing::{Scenario, SimulatedEndpoint};
 use credential_rotation::wrapper::{Wrapper, WrapperOptions};
 use futures_util::StreamExt;
@@ -409,4 +409,29 @@ async fn a_job_takes_its_turn_once_however_often_it_is_tried() {
     let late = attempt(1).send("late").await;
     assert!(late.is_err() || late.unwrap().repeated);
     assert_eq!(place.texts(&talk).await.len(), 4);
+}
+
+#[tokio::test]
+async fn uploads_of_jobs_that_were_called_off_make_room() {
+    let place = Place::new(json!([])).await;
+    let url = format!("sqlite:{}", place.folder.path().join("jobs.db").display());
+    let jobs = connect::jobs(&url).await.unwrap();
+    let conversations = place.conversations();
+    let talk = place.open(ConversationSettings::default()).await;
+    let submit = |n: u64| {
+        let file = Document::File("a.txt".to_owned(), "Bread is patient.".into());
+        let job = job(&format!("job-{n}"));
+        conversations.submit_training(&*jobs, talk.key(), file, None, job)
+    };
+    for n in 0..FILE_LIMIT {
+        submit(n).await.unwrap();
+    }
+    let full = submit(90).await.unwrap_err();
+    assert_eq!(full.code(), "session_too_large");
+    let id = |n: u64| JobId::from_text(format!("job-{n}")).unwrap();
+    jobs.cancel(&[id(3), id(5)]).await.unwrap();
+    submit(91).await.unwrap();
+    let files = place.sessions.files(talk.key()).await.unwrap();
+    assert_eq!(files.len() as u64, FILE_LIMIT - 1);
+    assert!(!files.iter().any(|name| name.ends_with("job-5")));
 }

@@ -331,6 +331,10 @@ class SessionManager:
         """Read a file."""
         return self._core.file(owner, id, name)
 
+    def files(self, id: str, *, owner: str = OWNER) -> list[str]:
+        """Give the names of a session's files, sorted."""
+        return list(self._ask("files", key=_key(owner, id)))
+
     def drop_file(self, id: str, name: str, *, owner: str = OWNER) -> bool:
         """Drop a file; tells whether it was there."""
         return bool(self._ask("drop_file", key=_key(owner, id), name=name))

@@ -11,13 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::material::{self, Source};
 use super::{Brief, Conversations, Material};
-use crate::clock::millis;
+use crate::clock::{Clock, SystemClock, millis};
 use crate::error::Error;
 use crate::job::worker::Handler;
 use crate::job::{JobError, JobId, JobManager, JobSpec, JobState, Payload, QueueLimits};
-#[cfg(doc)]
-use crate::session::SessionError;
-use crate::session::SessionKey;
+use crate::session::{FILE_LIMIT, SessionError, SessionKey};
 
 /// The queue of both kinds, unless another is named.
 pub const QUEUE: &str = "conversations";
@@ -28,6 +26,9 @@ pub const GENERATION: &str = "generation";
 
 /// How long an attempt may take unless the job says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// What the names of files that jobs are to read begin with.
+const UPLOAD: &str = "upload:";
 
 /// A document that is to be learned from.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,21 +95,44 @@ impl Conversations {
             }
             Document::File(name, body) => {
                 material::check(&name, &body)?;
-                self.sessions().put_file(key, id.as_str(), body).await?;
-                file = Some(id.clone());
-                Source::File {
-                    file: id.to_string(),
-                    name,
-                }
+                let kept = upload(&id);
+                self.keep(jobs, key, &kept, body).await?;
+                file = Some(kept.clone());
+                Source::File { file: kept, name }
             }
         };
         let lesson = Lesson { source, max_pages };
         let submitted = submit(jobs, key, TRAINING, lesson, job.with_id(id)).await;
         if let (Err(_), Some(file)) = (&submitted, file) {
             // Best effort: it goes with its session otherwise.
-            let _ = self.sessions().drop_file(key, file.as_str()).await;
+            let _ = self.sessions().drop_file(key, &file).await;
         }
         submitted
+    }
+
+    /// Keeps an upload until its job has ended. Jobs that were called off before they began
+    /// leave theirs: these go when there is no more room.
+    async fn keep(
+        &self,
+        jobs: &dyn JobManager,
+        key: &SessionKey,
+        name: &str,
+        body: Bytes,
+    ) -> Result<(), Error> {
+        let sessions = self.sessions();
+        match sessions.put_file(key, name, body.clone()).await {
+            Err(SessionError::TooLarge { limit, .. }) if limit == FILE_LIMIT => {}
+            put => return Ok(put?),
+        }
+        let names = sessions.files(key).await?;
+        let of_job = |name: &String| JobId::from_text(name.strip_prefix(UPLOAD)?).ok();
+        let ids: Vec<JobId> = names.iter().filter_map(of_job).collect();
+        for (id, job) in ids.iter().zip(jobs.get(&ids).await?) {
+            if job.map_or_else(|| is_old(id), |job| job.status.state.is_finished()) {
+                sessions.drop_file(key, &upload(id)).await?;
+            }
+        }
+        Ok(sessions.put_file(key, name, body).await?)
     }
 
     /// Asks for a text to be written.
@@ -149,6 +173,23 @@ async fn submit<T: Serialize>(
     job.group = Some(group(key).into());
     job.timeout_ms = job.timeout_ms.or(Some(millis(TIMEOUT)));
     Ok(jobs.enqueue_one(job).await?.id()?)
+}
+
+/// The name of the file that a job is to read.
+fn upload(id: &JobId) -> String {
+    let name = format!("{UPLOAD}{id}");
+    match name.len() <= crate::session::NAME_LIMIT {
+        true => name,
+        false => id.to_string(),
+    }
+}
+
+/// Whether an id was made long ago: a younger job without a trace may be just coming.
+fn is_old(id: &JobId) -> bool {
+    const LONG: u64 = 3_600;
+    let made = uuid::Uuid::parse_str(id.as_str()).ok();
+    let made = made.and_then(|made| made.get_timestamp());
+    made.is_some_and(|made| made.to_unix().0 + LONG < SystemClock.now() / 1_000)
 }
 
 /// One group for each session; long names are told apart by their end's digest.

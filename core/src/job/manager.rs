@@ -146,6 +146,13 @@ pub trait JobManager: Send + Sync + fmt::Debug {
     /// [`JobError::Invalid`], or when the backend cannot be used.
     async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError>;
 
+    /// Replaces a schedule that fired by what it is then, if it is still there as it was:
+    /// one that was deleted or changed meanwhile stays so. Tells whether it was.
+    ///
+    /// # Errors
+    /// When the backend cannot be used.
+    async fn advance_schedule(&self, before: &Schedule, after: Schedule) -> Result<bool, JobError>;
+
     /// Removes a schedule. Tells whether it was there.
     ///
     /// # Errors

@@ -93,6 +93,12 @@ pub trait SessionManager: Send + Sync + fmt::Debug {
     /// [`SessionError::UnknownFile`] (for an unknown session too), or when the backend cannot be used.
     async fn file(&self, key: &SessionKey, name: &str) -> Result<Bytes, SessionError>;
 
+    /// The names of a session's files, sorted.
+    ///
+    /// # Errors
+    /// [`SessionError::UnknownSession`], or when the backend cannot be used.
+    async fn files(&self, key: &SessionKey) -> Result<Vec<String>, SessionError>;
+
     /// Drops a file. Tells whether it was there.
     ///
     /// # Errors

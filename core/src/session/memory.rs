@@ -245,6 +245,18 @@ impl SessionManager for MemorySessions {
         body.ok_or_else(|| super::query::unknown_file(key, name))
     }
 
+    async fn files(&self, key: &SessionKey) -> Result<Vec<String>, SessionError> {
+        let held = self.shared.held.lock();
+        let mut names: Vec<String> = held
+            .find(key)?
+            .files
+            .keys()
+            .map(|n| n.to_string())
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
         let mut held = self.shared.held.lock();
         let dropped = held.find_mut(key)?.files.remove(name);

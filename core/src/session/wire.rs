@@ -87,6 +87,9 @@ enum Wish {
         id: Option<String>,
         lines: String,
     },
+    Files {
+        key: SessionKey,
+    },
     DropFile {
         key: SessionKey,
         name: String,
@@ -125,6 +128,7 @@ pub async fn perform(sessions: &dyn SessionManager, wish: &str) -> Result<String
         Wish::Fork { key, id } => told(&sessions.fork(&key, id).await?),
         Wish::Export { key } => told(&sessions.export(&key).await?),
         Wish::Import { owner, id, lines } => told(&sessions.import(&owner, id, &lines).await?),
+        Wish::Files { key } => told(&sessions.files(&key).await?),
         Wish::DropFile { key, name } => told(&sessions.drop_file(&key, &name).await?),
     }
 }

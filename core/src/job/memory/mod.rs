@@ -363,6 +363,15 @@ impl JobManager for MemoryJobs {
         Ok(())
     }
 
+    async fn advance_schedule(&self, before: &Schedule, after: Schedule) -> Result<bool, JobError> {
+        let mut book = self.shared.book.lock();
+        let kept = book.schedules.get_mut(&before.name);
+        Ok(kept
+            .filter(|kept| *kept == before)
+            .map(|kept| *kept = after)
+            .is_some())
+    }
+
     async fn delete_schedule(&self, name: &str) -> Result<bool, JobError> {
         Ok(self.shared.book.lock().schedules.remove(name).is_some())
     }

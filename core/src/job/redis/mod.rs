@@ -366,6 +366,10 @@ impl JobManager for RedisJobs {
         Self::write_schedule(self, schedule).await
     }
 
+    async fn advance_schedule(&self, before: &Schedule, after: Schedule) -> Result<bool, JobError> {
+        Self::advance(self, before, &after).await
+    }
+
     async fn delete_schedule(&self, name: &str) -> Result<bool, JobError> {
         let mut delete = self.global("HDEL", "schedules");
         Ok(self.shared.link.ask(delete.arg(name)).await? == Value::Int(1))

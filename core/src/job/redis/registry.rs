@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::Value;
 
 use super::decode::{Parts, garbled};
-use super::scripts::{ANNOUNCE, LEAD};
+use super::scripts::{ANNOUNCE, LEAD, REPLACE};
 use super::{RedisJobs, text};
 use crate::clock::millis;
 use crate::job::{JobError, Presence, Schedule};
@@ -27,6 +27,28 @@ impl RedisJobs {
             .ask(set.arg(&schedule.name).arg(text))
             .await
             .map(drop)
+    }
+
+    pub(super) async fn advance(
+        &self,
+        before: &Schedule,
+        after: &Schedule,
+    ) -> Result<bool, JobError> {
+        let mut get = self.global("HGET", "schedules");
+        let kept = self.shared.link.ask(get.arg(&before.name)).await?;
+        let Some(kept) = text(kept) else {
+            return Ok(false);
+        };
+        if serde_json::from_str::<Schedule>(&kept).ok().as_ref() != Some(before) {
+            return Ok(false);
+        }
+        let next = serde_json::to_string(after).map_err(|_| garbled())?;
+        let schedules = self.shared.link.address().global("schedules");
+        let fill = |replace: &mut redis::Cmd| {
+            replace.arg(1).arg(&schedules).arg(&before.name);
+            replace.arg(&kept).arg(&next);
+        };
+        Ok(REPLACE.eval(&self.shared.link, fill).await? == Value::Int(1))
     }
 
     pub(super) async fn read_schedules(&self) -> Result<Vec<Schedule>, JobError> {

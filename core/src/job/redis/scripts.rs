@@ -40,6 +40,8 @@ scripts! {
 /// Of the keys that belong to no queue.
 pub(super) static LEAD: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/lead.lua")));
+pub(super) static REPLACE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/replace.lua")));
 pub(super) static ANNOUNCE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/announce.lua")));
 

@@ -23,6 +23,25 @@ pub(super) fn put_schedule(session: &Session<'_>, schedule: &Schedule) -> rusqli
     Ok(())
 }
 
+/// Replaces a schedule if it is still there as it was.
+pub(super) fn advance_schedule(
+    session: &Session<'_>,
+    before: &Schedule,
+    after: &Schedule,
+) -> rusqlite::Result<bool> {
+    let kept: Option<String> = session
+        .db
+        .prepare_cached("SELECT text FROM schedule WHERE name = ?1")?
+        .query_row([&before.name], |row| row.get(0))
+        .optional()?;
+    let kept = kept.and_then(|text| serde_json::from_str::<Schedule>(&text).ok());
+    if kept.as_ref() != Some(before) {
+        return Ok(false);
+    }
+    put_schedule(session, after)?;
+    Ok(true)
+}
+
 /// Removes a schedule. Tells whether it was there.
 pub(super) fn delete_schedule(session: &Session<'_>, name: &str) -> rusqlite::Result<bool> {
     let mut delete = session

@@ -350,6 +350,12 @@ impl JobManager for SqliteJobs {
             .await
     }
 
+    async fn advance_schedule(&self, before: &Schedule, after: Schedule) -> Result<bool, JobError> {
+        let before = before.clone();
+        self.write(move |session| book::advance_schedule(session, &before, &after))
+            .await
+    }
+
     async fn delete_schedule(&self, name: &str) -> Result<bool, JobError> {
         let name = name.to_owned();
         self.write(move |session| book::delete_schedule(session, &name))

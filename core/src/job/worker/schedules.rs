@@ -66,14 +66,16 @@ pub(super) async fn round(crew: &Crew) -> Result<Option<Duration>, JobError> {
 /// First the job, then the next tick: dying in between fires the tick again, and the
 /// id, made from the tick, makes it the same job.
 async fn fire_one(crew: &Crew, schedule: Schedule, now: u64) -> Result<u64, JobError> {
-    let (next, job) = schedule.fire(now)?;
+    let (next, job) = schedule.clone().fire(now)?;
     if let Some(job) = job
         && let Enqueued::Refused(error) = enqueue(crew, job).await?
     {
         tracing::warn!(%error, schedule = next.name, "its job was refused");
     }
     let at = next.next_at;
-    crew.jobs.put_schedule(next).await?;
+    if !crew.jobs.advance_schedule(&schedule, next).await? {
+        tracing::debug!(schedule = schedule.name, "it was changed while it fired");
+    }
     Ok(at)
 }
 

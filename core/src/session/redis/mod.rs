@@ -318,6 +318,20 @@ impl SessionManager for RedisSessions {
         }
     }
 
+    async fn files(&self, key: &SessionKey) -> Result<Vec<String>, SessionError> {
+        let call = self.call(key.owner(), "files").with(key.id());
+        let Value::Array(names) = self.run(call).await? else {
+            return Err(unknown(key));
+        };
+        let text = |name| match name {
+            Value::BulkString(name) => String::from_utf8(name).ok(),
+            _ => None,
+        };
+        let mut names: Vec<String> = names.into_iter().filter_map(text).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
         let call = self.call(key.owner(), "drop").with(key.id()).with(name);
         match self.run(call).await? {

@@ -127,6 +127,13 @@ function verbs.put()
   return 1
 end
 
+-- id → the names of its files, false if there is no session
+function verbs.files()
+  local id = ARGV[3]
+  if redis.call('EXISTS', session(id)) == 0 then return false end
+  return redis.call('HKEYS', files(id))
+end
+
 -- id, name → 1 or 0 as it was there, -1 if there is no session
 function verbs.drop()
   local id, name = ARGV[3], ARGV[4]

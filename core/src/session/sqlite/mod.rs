@@ -270,6 +270,21 @@ impl SessionManager for SqliteSessions {
         body.map(Bytes::from).ok_or_else(|| unknown_file(key, name))
     }
 
+    async fn files(&self, key: &SessionKey) -> Result<Vec<String>, SessionError> {
+        let wanted = key.clone();
+        let read = move |db: &rusqlite::Connection| {
+            let Some((row, _)) = rows::find(db, &wanted)? else {
+                return Ok(None);
+            };
+            let mut names =
+                db.prepare_cached("SELECT name FROM file WHERE session = ?1 ORDER BY name")?;
+            let names = names.query_map([row], |row| row.get(0))?;
+            names.collect::<rusqlite::Result<_>>().map(Some)
+        };
+        let names = self.engine()?.read(read).await?;
+        names.ok_or_else(|| unknown(key))
+    }
+
     async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
         let (key, name) = (key.clone(), name.to_owned());
         let dropped = move |db: &rusqlite::Connection| {

@@ -52,10 +52,20 @@ pub(super) async fn a_schedule_is_kept_and_its_tick_makes_one_job(store: Store) 
     let two = store.another.enqueue_one(again.unwrap()).await.unwrap();
     assert!(matches!(one, Enqueued::Added(_)) && matches!(two, Enqueued::Duplicate(_)));
     assert!(next.clone().fire(first + 10).unwrap().1.is_none());
-    store.one.put_schedule(next.clone()).await.unwrap();
-    assert_eq!(store.another.schedules().await.unwrap(), [next]);
+    let mut advanced = store.one.advance_schedule(&kept[0], next.clone());
+    assert!(advanced.await.unwrap());
+    assert_eq!(
+        store.another.schedules().await.unwrap(),
+        std::slice::from_ref(&next)
+    );
+    // A tick that was late moves nothing back, and what was deleted stays so.
+    advanced = store.another.advance_schedule(&kept[0], next.clone());
+    assert!(!advanced.await.unwrap());
     assert!(store.another.delete_schedule("hourly").await.unwrap());
     assert!(!store.one.delete_schedule("hourly").await.unwrap());
+    advanced = store.one.advance_schedule(&next, next.clone());
+    assert!(!advanced.await.unwrap());
+    assert!(store.one.schedules().await.unwrap().is_empty());
 }
 
 pub(super) async fn a_role_has_one_holder(store: Store) {

@@ -53,6 +53,9 @@ pub(super) async fn files_are_kept_with_their_session(store: Store) {
     }
     let more = put("more".to_owned(), Bytes::new()).await;
     assert_eq!(code(more), "session_too_large");
+    let names = store.another.files(&key).await.unwrap();
+    assert_eq!(names.len() as u64, FILE_LIMIT);
+    assert_eq!(names[..2], ["1", "10"]);
     // One that is there can be written over.
     put("1".to_owned(), Bytes::from_static(b"y")).await.unwrap();
     assert_eq!(&*store.another.file(&key, "1").await.unwrap(), b"y");
@@ -61,6 +64,7 @@ pub(super) async fn files_are_kept_with_their_session(store: Store) {
     assert_eq!(code(store.one.file(&key, "1").await), "unknown_file");
     assert_eq!(code(put(String::new(), body).await), "invalid_session");
     let unknown = super::key("ann", "never");
+    assert_eq!(code(store.one.files(&unknown).await), "unknown_session");
     let put = store.one.put_file(&unknown, "f", Bytes::new()).await;
     assert_eq!(code(put), "unknown_session");
 }

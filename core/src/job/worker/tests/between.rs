@@ -145,6 +145,10 @@ impl JobManager for Between {
     async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
         self.inner.put_schedule(schedule).await
     }
+    async fn advance_schedule(&self, before: &Schedule, after: Schedule) -> Result<bool, JobError> {
+        self.inner.advance_schedule(before, after).await
+    }
+
     async fn delete_schedule(&self, name: &str) -> Result<bool, JobError> {
         self.inner.delete_schedule(name).await
     }
