@@ -184,7 +184,8 @@ def test_training_and_generation_are_jobs(place: Place, tmp_path: Path) -> None:
 # A worker of its own process, to be killed.
 WORKER = """
 import sys
-from credential_rotation import Conversations, Credential, JobManager, SessionManager, Worker, Wrapper
+from credential_rotation import Conversations, Credential, JobManager
+from credential_rotation import SessionManager, Worker, Wrapper
 
 folder, endpoint = sys.argv[1:]
 wrapper = Wrapper(
@@ -202,9 +203,7 @@ SLOW: dict[str, Any] = {"pieces": ["word "] * 400, "piece_ms": 50}
 @pytest.mark.parametrize(
     "steps", [[SLOW, {"text": "I know this voice"}, SLOW, {"text": "at last"}]]
 )
-def test_it_learns_and_writes_although_its_workers_are_killed(
-    place: Place, tmp_path: Path
-) -> None:
+def test_it_learns_and_writes_although_its_workers_are_killed(place: Place, tmp_path: Path) -> None:
     jobs = JobManager.connect(f"sqlite:{tmp_path}/jobs.db")
 
     def begin() -> "subprocess.Popen[bytes]":
@@ -213,7 +212,7 @@ def test_it_learns_and_writes_although_its_workers_are_killed(
 
     def kill_while_it_is_answered(worker: "subprocess.Popen[bytes]", job: str) -> None:
         give_up = time.monotonic() + 30
-        while not (told := jobs.find(job).progress) or "words written" not in told.message:
+        while not (told := jobs.find(job).progress) or "words written" not in told["message"]:
             assert time.monotonic() < give_up, "the model does not speak"
             time.sleep(0.02)
         worker.kill()

@@ -75,6 +75,7 @@ class Entry:
 
 
 Entries = list[Entry]
+Names = list[str]
 
 
 @dataclass(frozen=True)
@@ -331,7 +332,7 @@ class SessionManager:
         """Read a file."""
         return self._core.file(owner, id, name)
 
-    def files(self, id: str, *, owner: str = OWNER) -> list[str]:
+    def files(self, id: str, *, owner: str = OWNER) -> Names:
         """Give the names of a session's files, sorted."""
         return list(self._ask("files", key=_key(owner, id)))
 
