@@ -7,6 +7,7 @@ pub(crate) mod proxy;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where `make test` puts the servers that it installs.
@@ -45,8 +46,7 @@ impl Redis {
     pub(crate) fn start(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let port = free_port();
-        let child = launch(port, folder.path(), &options);
+        let (child, port) = at_a_free_port(|port| launch(port, folder.path(), &options));
         Self {
             child,
             port,
@@ -72,22 +72,20 @@ impl Redis {
     /// A sentinel with that configuration.
     pub(crate) fn sentinel(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (port, file) = (free_port(), folder.path().join("sentinel.conf"));
-        std::fs::write(&file, config).unwrap();
-        let child = Command::new(program("redis-server").unwrap())
-            .arg(&file)
-            .args([
-                "--sentinel",
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        await_port(port);
+        let file = folder.path().join("sentinel.conf");
+        let (child, port) = at_a_free_port(|port| {
+            std::fs::write(&file, config).unwrap();
+            let child = Command::new(program("redis-server").unwrap())
+                .arg(&file)
+                .args(["--sentinel", "--bind", "127.0.0.1"])
+                .args(["--port", &port.to_string()])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            await_port(port);
+            child
+        });
         let options = Vec::new();
         Self {
             child,
@@ -115,13 +113,17 @@ impl Redis {
 
     /// Runs `redis-cli` and gives what it prints.
     pub(crate) fn cli(&self, args: &[&str]) -> String {
-        let output = Command::new(program("redis-cli").unwrap())
-            .args(["-p", &self.port.to_string()])
-            .args(args)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        cli(self.port, args)
     }
+}
+
+fn cli(port: u16, args: &[&str]) -> String {
+    let output = Command::new(program("redis-cli").unwrap())
+        .args(["-p", &port.to_string()])
+        .args(args)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 impl Drop for Redis {
@@ -130,18 +132,37 @@ impl Drop for Redis {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago: below those that the system gives to connections,
+/// as is the one ten thousand above, where a cluster's nodes speak to each other.
 pub(crate) fn free_port() -> u16 {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run beside each other begin at different places.
+    let here = std::process::id().wrapping_mul(97);
     loop {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        // A cluster's nodes speak to each other ten thousand ports above.
-        if port < 55_000 {
+        let nth = here.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = u16::try_from(FIRST + nth).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
+    }
+}
+
+/// Starts a server. Another one may have taken its port in between: then at a new one.
+fn at_a_free_port(start: impl Fn(u16) -> Child) -> (Child, u16) {
+    loop {
+        let port = free_port();
+        let mut child = start(port);
+        let told = cli(port, &["INFO", "server"]);
+        let mut lines = told.lines();
+        let by = lines.find_map(|line| line.trim().strip_prefix("process_id:"));
+        // One with a password does not tell.
+        if by.is_none_or(|by| by == child.id().to_string()) {
+            return (child, port);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

@@ -50,7 +50,18 @@ impl RedisJobs {
             .map(|one| one.lease.clone())
             .collect();
         let (args, queue) = exchange_args(exchange)?;
-        let mut parts = Parts::of(self.run(&EXCHANGE, &queue, &args).await?)?;
+        let answer = self.run(&EXCHANGE, &queue, &args).await?;
+        self.exchanged(&queue, leases, answer).await
+    }
+
+    /// What the answer to an exchange says.
+    pub(super) async fn exchanged(
+        &self,
+        queue: &Arc<str>,
+        leases: Vec<Lease>,
+        answer: Value,
+    ) -> Result<Exchanged, JobError> {
+        let mut parts = Parts::of(answer)?;
         let mut states = Parts::of(parts.next()?)?;
         let mut settled = Vec::with_capacity(leases.len());
         for lease in leases {
@@ -64,7 +75,7 @@ impl RedisJobs {
         let (mut claimed, mut bad) = (Vec::new(), Vec::new());
         let mut taken = Parts::of(parts.next()?)?;
         while !taken.is_empty() {
-            match decode::claimed(&queue, &mut taken)? {
+            match decode::claimed(queue, &mut taken)? {
                 Taken::Job(job) => claimed.push(job),
                 Taken::Bad(lease) => bad.push(lease),
             }

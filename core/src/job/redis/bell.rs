@@ -10,15 +10,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::{Value, cmd};
+use redis::{Cmd, Value, cmd};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::address::Address;
 use super::link::{Link, trouble};
 use crate::job::JobError;
 
-/// How long one pop waits at the server, in seconds; less than the answer's timeout.
-const ROUND: u64 = 8;
+/// How long one pop waits at the server; less than the answer's timeout.
+pub(super) const ROUND: Duration = Duration::from_secs(8);
 /// The rest after an error.
 const REST: Duration = Duration::from_millis(200);
 
@@ -116,18 +117,21 @@ impl Bell {
     }
 }
 
+/// Waits at the server for a bell, or for whatever else is pushed.
+pub(super) fn pop(address: &Address, queue: &str, at_most: Duration) -> Cmd {
+    let mut pop = cmd("BLMOVE");
+    pop.arg(queue)
+        .arg(format!("{}inbox", address.queue_prefix(queue)))
+        .arg("RIGHT")
+        .arg("LEFT")
+        // None at all would be for ever.
+        .arg(at_most.as_secs_f64().max(0.001));
+    pop
+}
+
 /// Listens as long as somebody waits.
 async fn listen(shared: Weak<Shared>, bell: Arc<Bell>) {
-    let prefix = bell.link.address().queue_prefix(&bell.queue);
-    let pop = {
-        let mut pop = cmd("BLMOVE");
-        pop.arg(&*bell.queue)
-            .arg(format!("{prefix}inbox"))
-            .arg("RIGHT")
-            .arg("LEFT")
-            .arg(ROUND);
-        pop
-    };
+    let pop = pop(bell.link.address(), &bell.queue, ROUND);
     loop {
         match bell.link.send(&pop).await {
             Ok(Value::Nil) => {}

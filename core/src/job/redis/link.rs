@@ -92,6 +92,15 @@ impl Link {
     }
 }
 
+/// A connection to one server that is the caller's alone, or none to a cluster.
+pub(super) async fn apart(address: &Address) -> RedisResult<Option<MultiplexedConnection>> {
+    match &address.kind {
+        Kind::Single(info) => single(info.clone()).await.map(Some),
+        Kind::Sentinel { .. } => single(master(address).await?).await.map(Some),
+        Kind::Cluster(_) => Ok(None),
+    }
+}
+
 /// A server to follow events at: any node of a cluster tells those of all.
 pub(super) async fn follower(address: &Address) -> RedisResult<redis::aio::PubSub> {
     let infos = match &address.kind {
@@ -178,6 +187,11 @@ fn is_broken(error: &RedisError) -> bool {
         ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
     );
     demoted || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+/// Whether the server has to be sent the script whole.
+pub(super) fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// What an error of the server's means to who uses jobs.

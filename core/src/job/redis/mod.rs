@@ -17,6 +17,7 @@ mod list;
 mod registry;
 pub(crate) mod scripts;
 mod settings;
+mod standing_claim;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,6 +36,7 @@ use self::follow::{Followed, Follower};
 use self::gather::Gatherer;
 use self::link::Link;
 use self::scripts::{Args, EXCHANGE, Head, READ, SETTINGS, VERB};
+use self::standing_claim::StandingClaims;
 use super::{
     Claim, Enqueued, EventStream, Exchange, Exchanged, Failure, Job, JobError, JobFilter, JobId,
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
@@ -55,6 +57,7 @@ struct Shared {
     link: Link,
     gatherer: Gatherer,
     bells: Bells,
+    standing: StandingClaims,
     events: Follower,
     cancels: Follower,
     /// Queues that this process has entered in the list of queues.
@@ -90,6 +93,7 @@ impl RedisJobs {
                 link: Link::new(address),
                 gatherer: Gatherer::default(),
                 bells: Bells::default(),
+                standing: StandingClaims::default(),
                 events: Follower::of_events(),
                 cancels: Follower::of_cancels(),
                 known: Mutex::default(),
@@ -280,6 +284,16 @@ impl JobManager for RedisJobs {
     async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
         check_queue(queue)?;
         bell::wait(&self.shared, queue, at_most).await
+    }
+
+    async fn wait_and_claim(
+        &self,
+        queue: &str,
+        claim: Claim,
+        at_most: Duration,
+        called_off: &CancellationToken,
+    ) -> Result<Exchanged, JobError> {
+        Self::stand_and_claim(self, queue, claim, at_most, called_off).await
     }
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {

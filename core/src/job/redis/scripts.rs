@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, ErrorKind, ServerErrorKind, Value, cmd};
+use redis::{Cmd, Value, cmd};
 
-use super::link::{Link, trouble};
+use super::link::{Link, is_unknown_script, trouble};
 use crate::job::JobError;
 
 /// A script over keys of one slot.
@@ -61,16 +61,14 @@ impl Script {
         head: &Head,
         args: &Args,
     ) -> Result<Value, JobError> {
-        let fill = |command: &mut Cmd| {
-            command.arg(1).arg(&head.queue).arg(&head.prefix);
-            command
-                .arg(&head.now)
-                .arg(if head.told { "1" } else { "0" });
-            for arg in &args.0 {
-                command.arg(arg.as_slice());
-            }
-        };
-        self.eval(link, fill).await
+        self.eval(link, |command| head.fill(command, args)).await
+    }
+
+    /// The command for a server that knows the script.
+    pub(super) fn command(&self, head: &Head, args: &Args) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        head.fill(command.arg(&self.digest), args);
+        command
     }
 
     /// Runs it with the keys' number, keys and arguments that are filled in.
@@ -85,9 +83,7 @@ impl Script {
             command
         };
         let answer = match link.send(&filled("EVALSHA", &self.digest)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                link.send(&filled("EVAL", &self.text)).await
-            }
+            Err(error) if is_unknown_script(&error) => link.send(&filled("EVAL", &self.text)).await,
             answer => answer,
         };
         answer.map_err(|error| trouble(link.address(), &error))
@@ -102,6 +98,18 @@ pub(super) struct Head {
     pub(super) now: String,
     /// Whether events are told even if nobody follows at this server.
     pub(super) told: bool,
+}
+
+impl Head {
+    fn fill(&self, command: &mut Cmd, args: &Args) {
+        command.arg(1).arg(&self.queue).arg(&self.prefix);
+        command
+            .arg(&self.now)
+            .arg(if self.told { "1" } else { "0" });
+        for arg in &args.0 {
+            command.arg(arg.as_slice());
+        }
+    }
 }
 
 /// Arguments of a script.

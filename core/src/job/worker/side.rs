@@ -5,6 +5,7 @@ use std::time::{Duration, Instant as StdInstant};
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
 use super::backoff::Backoff;
@@ -54,6 +55,8 @@ pub(super) struct Side {
     /// There were fewer jobs than asked for; none came since, as far as is known.
     pub(super) dry: bool,
     pub(super) backoff: Backoff,
+    /// Calls off a claim that waits for work.
+    claiming: Option<CancellationToken>,
     wait: Option<BoxFuture<'static, ()>>,
     again_at: Option<Instant>,
 }
@@ -69,6 +72,7 @@ impl Side {
             resting: false,
             dry: false,
             backoff: Backoff::default(),
+            claiming: None,
             wait: None,
             again_at: None,
         }
@@ -131,6 +135,61 @@ impl Side {
         self.dry = false;
         self.wait = None;
         self.again_at = None;
+        if let Some(claiming) = &self.claiming {
+            claiming.cancel();
+        }
+    }
+
+    pub(super) fn is_claiming(&self) -> bool {
+        self.claiming.is_some()
+    }
+
+    /// Claims so many jobs as soon as there is work.
+    pub(super) fn claim_next(
+        &mut self,
+        side: usize,
+        asked: usize,
+        crew: &Arc<Crew>,
+    ) -> impl Future<Output = Reply> + Send + 'static + use<> {
+        let called_off = self.claiming.insert(CancellationToken::new()).clone();
+        let (crew, queue) = (Arc::clone(crew), Arc::clone(&self.queue));
+        let claim = Claim {
+            worker: Arc::clone(&crew.id),
+            max: asked,
+            lease: crew.lease,
+        };
+        // A lease is taken to begin when its claim was sent.
+        let at_most = IDLE.min(crew.lease / 4);
+        async move {
+            let sent = StdInstant::now();
+            let claimed = crew
+                .jobs
+                .wait_and_claim(&queue, claim, at_most, &called_off);
+            let answer = tokio::time::timeout(crew.lease, claimed).await;
+            let answer = answer.unwrap_or_else(|_| Err(late()));
+            if !matches!(answer, Ok(_) | Err(JobError::Closed)) {
+                // The exchange that follows tells of trouble: not in haste.
+                let _ = tokio::time::timeout(DEAF, called_off.cancelled()).await;
+            }
+            Reply {
+                side,
+                asked,
+                sent,
+                endings: Vec::new(),
+                answer,
+            }
+        }
+    }
+
+    /// A claim that waited has its answer.
+    pub(super) fn came(&mut self, reply: &Reply) {
+        let called_off = self.claiming.take().is_some_and(|off| off.is_cancelled());
+        match &reply.answer {
+            Ok(exchanged) if !called_off && exchanged.claimed.len() < reply.asked => {
+                self.ran_dry(exchanged.again_in);
+            }
+            _ => self.dry = false,
+        }
     }
 
     /// Waits for work, if there was none.
@@ -167,7 +226,10 @@ impl Side {
     pub(super) fn tick(&mut self, now: Instant) {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
-            self.dry = false;
+            match &self.claiming {
+                Some(claiming) => claiming.cancel(),
+                None => self.dry = false,
+            }
         }
     }
 }

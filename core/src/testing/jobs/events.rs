@@ -1,6 +1,7 @@
 //! What followers and waiters are told.
 
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::job::{EventStream, Progress, Report, What};
@@ -113,6 +114,51 @@ pub(super) async fn a_waiter_is_woken_by_the_other_process(store: Store) {
     let started = std::time::Instant::now();
     store.one.wait_for_work(QUEUE, ms(20)).await.unwrap();
     assert!(started.elapsed() < SOON);
+}
+
+pub(super) async fn a_claim_that_waits_has_the_job_that_comes(store: Store) {
+    let (jobs, on) = (&store.another, CancellationToken::new());
+    for name in ["a", "b"] {
+        let waiting = jobs.wait_and_claim(QUEUE, claim(2), SOON * 6, &on);
+        let (claimed, ()) = tokio::join!(tokio::time::timeout(SOON, waiting), async {
+            tokio::task::yield_now().await;
+            store.add_named(&[name]).await;
+        });
+        let claimed = claimed.unwrap().unwrap().claimed;
+        // A waiter may be woken for what is gone by then.
+        let claimed = match claimed.is_empty() {
+            true => store.claim(2).await,
+            false => claimed,
+        };
+        assert_eq!(ids(&claimed), [name]);
+        assert_eq!(
+            store.settle(&claimed[0], done()).await,
+            Ok(JobState::Completed)
+        );
+    }
+    // What is there already is had at once, and nothing in time.
+    store.add_named(&["c"]).await;
+    let claimed = jobs.wait_and_claim(QUEUE, claim(1), SOON * 6, &on);
+    let claimed = tokio::time::timeout(SOON, claimed).await.unwrap().unwrap();
+    assert_eq!(ids(&claimed.claimed), ["c"]);
+    let none = jobs.wait_and_claim(QUEUE, claim(1), ms(20), &on);
+    let none = tokio::time::timeout(SOON, none).await.unwrap().unwrap();
+    assert!(none.claimed.is_empty());
+}
+
+pub(super) async fn a_claim_that_waits_is_called_off_at_once(store: Store) {
+    for _ in 0..5 {
+        let off = CancellationToken::new();
+        let waiting = store.one.wait_and_claim(QUEUE, claim(1), SOON * 6, &off);
+        let (claimed, ()) = tokio::join!(tokio::time::timeout(SOON, waiting), async {
+            tokio::task::yield_now().await;
+            off.cancel();
+        });
+        assert!(claimed.unwrap().unwrap().claimed.is_empty());
+    }
+    // It took nothing that comes later.
+    store.add_named(&["a"]).await;
+    assert_eq!(ids(&store.claim(1).await), ["a"]);
 }
 
 pub(super) async fn a_wait_ends_with_the_job_or_in_time(store: Store) {

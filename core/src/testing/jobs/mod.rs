@@ -126,6 +126,8 @@ checks! {
         a_jobs_life_is_told_in_order_to_the_other_process,
         a_queue_is_drained_once,
         a_waiter_is_woken_by_the_other_process,
+        a_claim_that_waits_has_the_job_that_comes,
+        a_claim_that_waits_is_called_off_at_once,
         a_wait_ends_with_the_job_or_in_time,
         a_request_to_cancel_is_told_as_it_comes;
     reading:

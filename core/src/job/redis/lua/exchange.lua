@@ -197,8 +197,11 @@ local function pop(most)
   return ids, scores, lined
 end
 
-while taken < room do
-  local ids, scores, lined = pop(math.min(room - taken, 1000))
+local exhausted = false
+while taken < room and not exhausted do
+  local asked = math.min(room - taken, 1000)
+  local ids, scores, lined = pop(asked)
+  exhausted, called_back = #ids < asked, false
   if #ids == 0 then break end
   local blobs = redis.call('HMGET', key('job'), unpack(ids))
   local runs = redis.call('HMGET', key('run'), unpack(ids))
@@ -210,6 +213,7 @@ while taken < room do
       take(id, scores[n], blobs[n], runs[n])
     end
   end
+  exhausted = exhausted and not called_back
 end
 if taken > 0 and next_lapse == false then
   leases[#leases + 1] = '+inf'
@@ -236,6 +240,7 @@ if meta.rate_gap and meta.paused ~= 1 and not full and ready_count() > 0 then
   local _, wait = rate_room()
   sooner(now + math.ceil(wait / 1000))
 end
-ring_for_others()
+-- What came back to the line since has rung.
+if rung or not exhausted then ring_for_others() end
 flush()
 return { settled, claimed, again and math.max(0, again - now) or -1 }

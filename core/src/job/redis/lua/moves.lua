@@ -29,6 +29,9 @@ local FOOT = string.rep('\0', 65)
 
 local function running_count() return math.max(0, redis.call('ZCARD', key('lease')) - 1) end
 
+-- Whether one that waited aside is back in the line.
+local called_back = false
+
 -- The next of a group that waits aside goes back to the line.
 local function call_back(run, group)
   if group.parked > 0 then
@@ -37,7 +40,7 @@ local function call_back(run, group)
       group.parked = group.parked - 1
       redis.call('ZREM', key('parked'), popped[1])
       redis.call('ZADD', key('ready'), popped[2], popped[1])
-      rung = true
+      called_back, rung = true, true
     end
   end
 end

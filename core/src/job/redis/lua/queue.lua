@@ -28,22 +28,28 @@ else
   now = math.floor(now_us / 1000)
 end
 
--- The queue's own numbers: read once, written once by `flush`.
-local FIELDS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'paused', 'concurrency',
-  'group_concurrency', 'rate_gap', 'rate_window', 'max_bytes', 'max_payload', 'keep_failed',
-  'failed_ttl', 'keep_finished' }
-local COUNTERS = 8
-local USUAL = { sequence = 0, served = 0, last = 0, bytes = 0, arrival = 0, gone = 0, packed = 0, trimmed = 0, max_bytes = 1073741824,
-  max_payload = 16777216, keep_failed = 10000, failed_ttl = 2592000000, keep_finished = 1000000 }
-local meta = {}
+-- The queue's own numbers: read once, written once by `flush`. Few queues have limits.
+local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed' }
+local meta = { max_bytes = 1073741824, max_payload = 16777216, keep_failed = 10000, failed_ttl = 2592000000,
+  keep_finished = 1000000 }
+local before = {}
 do
-  local values = redis.call('HMGET', key('meta'), unpack(FIELDS))
-  for i, name in ipairs(FIELDS) do
-    meta[name] = tonumber(values[i] or false) or USUAL[name]
+  local limited = #COUNTERS + 1
+  local values = redis.call('HMGET', key('meta'), 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed',
+    'trimmed', 'limited')
+  for i = 1, #COUNTERS do
+    local value = tonumber(values[i] or 0)
+    meta[COUNTERS[i]], before[i] = value, value
+  end
+  if values[limited] then
+    local LIMITS = { 'paused', 'concurrency', 'group_concurrency', 'rate_gap', 'rate_window', 'max_bytes',
+      'max_payload', 'keep_failed', 'failed_ttl', 'keep_finished' }
+    values = redis.call('HMGET', key('meta'), unpack(LIMITS))
+    for i, name in ipairs(LIMITS) do
+      if values[i] then meta[name] = tonumber(values[i]) end
+    end
   end
 end
-local before = {}
-for i = 1, COUNTERS do before[i] = meta[FIELDS[i]] end
 
 local events, rung = {}, false
 local heard
@@ -96,22 +102,28 @@ local function group_of(name)
   return group
 end
 
+local function write(command, name, what, record)
+  local list = out[what]
+  if #list > 0 then
+    many(command, key(name), list, record)
+    out[what] = {}
+  end
+end
+
 local function write_pending()
-  many('ZREM', key('lease'), out.lease, 1)
-  many('HDEL', key('job'), out.job, 1)
-  many('HSET', key('run'), out.runs, 2)
-  many('HDEL', key('run'), out.run, 1)
-  many('HDEL', key('err'), out.err, 1)
-  many('HDEL', key('res'), out.res, 1)
-  many('HDEL', key('prog'), out.prog, 1)
-  out = { lease = {}, job = {}, run = {}, runs = {}, err = {}, res = {}, prog = {} }
+  write('ZREM', 'lease', 'lease', 1)
+  write('HDEL', 'job', 'job', 1)
+  write('HSET', 'run', 'runs', 2)
+  write('HDEL', 'run', 'run', 1)
+  write('HDEL', 'err', 'err', 1)
+  write('HDEL', 'res', 'res', 1)
+  write('HDEL', 'prog', 'prog', 1)
 end
 
 local function flush()
   write_pending()
   local changed = {}
-  for i = 1, COUNTERS do
-    local name = FIELDS[i]
+  for i, name in ipairs(COUNTERS) do
     if meta[name] ~= before[i] then
       changed[#changed + 1] = name
       changed[#changed + 1] = string.format('%.0f', meta[name])

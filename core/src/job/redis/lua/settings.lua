@@ -6,6 +6,7 @@ for i = 4, #ARGV, 2 do
     redis.call('HSET', key('meta'), ARGV[i], ARGV[i + 1])
   end
 end
+redis.call('HSET', key('meta'), 'limited', 1)
 -- Groups may have more room now.
 if redis.call('ZCARD', key('parked')) > 0 then
   redis.call('ZUNIONSTORE', key('ready'), 2, key('ready'), key('parked'), 'AGGREGATE', 'MIN')

@@ -38,6 +38,8 @@ const AT_ONCE: usize = 256;
 /// What a lane waits for, with the backend or the desk.
 enum Step {
     Replied(Reply),
+    /// A claim that waited for work has its answer.
+    Came(Reply),
     /// The side may try again.
     Rested(usize),
     /// The last news of an attempt are recorded.
@@ -198,10 +200,20 @@ impl LaneRun {
     /// Waits for work where there is none. A full lane leaves the bell to others.
     fn listen(&mut self) {
         let full = self.slots.taken() >= self.concurrency() || !self.takes_jobs();
+        let free = self.free();
         for side in &mut self.sides {
             match full {
                 true => side.forget(),
-                false => side.listen(&self.crew),
+                false if self.lane.queues.len() > 1 => side.listen(&self.crew),
+                // With one queue it is known who gets the free slots.
+                false if free > 0 && side.dry && !side.is_claiming() => {
+                    let asked = free.min(BATCH);
+                    self.asked += asked;
+                    let claim = side.claim_next(0, asked, &self.crew);
+                    self.steps
+                        .push(Box::pin(async move { Step::Came(claim.await) }));
+                }
+                false => {}
             }
         }
     }
@@ -218,7 +230,9 @@ impl LaneRun {
         }
         let idle = self.slots.counting() == 0 && self.reporting == 0;
         let mut sides = self.sides.iter();
-        let recorded = sides.all(|side| side.endings.is_empty() && (!side.busy || side.resting));
+        let recorded = sides.all(|side| {
+            side.endings.is_empty() && (!side.busy || side.resting) && !side.is_claiming()
+        });
         let spent = self.last_words.is_some_and(|at| at <= Instant::now());
         (idle && recorded) || spent
     }
@@ -226,6 +240,7 @@ impl LaneRun {
     fn step(&mut self, step: Step) -> Result<(), JobError> {
         match step {
             Step::Replied(reply) => return self.replied(reply),
+            Step::Came(reply) => return self.came(reply),
             Step::Rested(side) => {
                 self.sides[side].busy = false;
                 self.sides[side].resting = false;
@@ -286,6 +301,19 @@ impl LaneRun {
         }
         if !exchanged.claimed.is_empty() {
             self.begin(reply.side, exchanged.claimed, reply.sent + self.crew.lease);
+        }
+        Ok(())
+    }
+
+    fn came(&mut self, reply: Reply) -> Result<(), JobError> {
+        self.asked -= reply.asked;
+        self.sides[reply.side].came(&reply);
+        match reply.answer {
+            Ok(exchanged) if !exchanged.claimed.is_empty() => {
+                self.begin(reply.side, exchanged.claimed, reply.sent + self.crew.lease);
+            }
+            Err(JobError::Closed) => return Err(JobError::Closed),
+            _ => {}
         }
         Ok(())
     }
