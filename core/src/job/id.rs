@@ -1,6 +1,7 @@
 //! A job's name: the caller's own, or one made here that sorts by time.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ pub const ID_LIMIT: usize = 200;
 /// A job's id: unique within its queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct JobId(Box<str>);
+pub struct JobId(Arc<str>);
 
 impl JobId {
     /// A new one: a version 7 UUID, so that later ones sort behind.
@@ -64,7 +65,7 @@ impl TryFrom<String> for JobId {
 
 impl From<JobId> for String {
     fn from(id: JobId) -> Self {
-        id.0.into()
+        (*id.0).into()
     }
 }
 

@@ -6,6 +6,7 @@ mod verbs;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use slab::Slab;
 
 use super::fair::{Place, Turns};
@@ -25,7 +26,7 @@ pub(in crate::job::memory) struct Line {
     pub(in crate::job::memory) limits: QueueLimits,
     pub(in crate::job::memory) paused: bool,
     slots: Slab<Entry>,
-    ids: HashMap<JobId, usize>,
+    ids: HashMap<JobId, usize, RandomState>,
     ready: BTreeMap<Place, usize>,
     delayed: BTreeMap<(EpochMillis, u64), usize>,
     leases: BTreeSet<(EpochMillis, usize)>,
@@ -65,7 +66,7 @@ impl Line {
             limits: QueueLimits::default(),
             paused: false,
             slots: Slab::new(),
-            ids: HashMap::new(),
+            ids: HashMap::default(),
             ready: BTreeMap::new(),
             delayed: BTreeMap::new(),
             leases: BTreeSet::new(),
