@@ -4,6 +4,7 @@ A peer that cannot be run makes its row say so, and stops nothing else.
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -69,9 +70,36 @@ LIMITS: list[tuple[str, str, float]] = [
     ("the same, SQLite", "sessions sqlite long history", 1.5),
     ("100,000 idle sessions in memory, MB over their text", "sessions memory idle", 200),
     ("PDF of 500 pages, MB", "documents large memory", 64),
-    ("text of PDF files, time of pdftotext's", "documents of pdftotext", 0.6),
-    ("text of PDF files, time of pypdf's", "documents of pypdf", 1 / 15),
+    ("text of {files} PDF files, time of pdftotext's", "documents of pdftotext", 0.6),
+    ("the same, time of pypdf's", "documents of pypdf", 1 / 15),
 ]
+
+
+def peers() -> str:
+    """The versions of what stands beside us with jobs and documents."""
+
+    def version(command: list[str], pattern: str) -> str:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return "?"
+        found = re.search(pattern, done.stdout + done.stderr)
+        return found[1] if found else "?"
+
+    python = "import importlib.metadata as it; print(*map(it.version, {!r}.split()))"
+    names = ["taskiq-redis", "huey", "dramatiq", "pypdf"]
+    told = version([PYTHON, "-c", python.format(" ".join(names))], "(.*)").split()
+    bullmq = json.loads((HERE / "node/node_modules/bullmq/package.json").read_text())["version"]
+    lock = (HERE / "peers/Cargo.lock").read_text()
+    apalis = re.findall(r'name = "(apalis-(?:redis|sqlite))"\nversion = "(.*)"', lock)
+    versions = [
+        ("Redis", version(["redis-server", "--version"], r"v=(\S+)")),
+        ("BullMQ", bullmq),
+        *apalis,
+        *zip(names, told, strict=False),
+        ("pdftotext", version(["pdftotext", "-v"], r"version (\S+)")),
+    ]
+    return "Jobs and documents: " + ", ".join(" ".join(one) for one in versions) + "."
 
 
 def redis(port: int, *words: str) -> str:
@@ -175,6 +203,7 @@ def read_folder(run: Run, folder: Path) -> dict[str, float]:
     rows = run("documents", [str(RELEASE / "documents"), str(folder)]) or {}
     ours = rows.get("documents folder", 0.0)
     files = sorted(folder.glob("*.pdf"))
+    found["documents files"] = float(len(files))
 
     def timed(command: list[str]) -> float | None:
         began = time.monotonic()

@@ -241,6 +241,7 @@ def judge(figures: Figures) -> list[Verdict]:
         verdicts.append(Verdict(title, value, wanted, value >= wanted, ours, peer))
     for title, name, wanted in [*LIMITS, *beside.LIMITS]:
         value = figures.values.get(name, float("nan"))
+        title = title.replace("{files}", f"{figures.values.get('documents files', 0):.0f}")
         verdicts.append(Verdict(title, value, wanted, value <= wanted, name))
     for title, name, wanted in [*JOBS, *beside.RATES]:
         value = figures.rate(name)
@@ -270,7 +271,7 @@ def machine() -> str:
         f"{os.cpu_count()} cores ({platform.machine()}), which the simulated endpoint shares; "
         f"64 calls in flight. Rust {rustc}: reqwest {reqwest[1] if reqwest else '?'}. "
         f"Python {platform.python_version()}: aiohttp {aiohttp}, openai {openai}, "
-        f"LiteLLM {litellm}. Node {node}: undici {undici}, openai {node_openai}."
+        f"LiteLLM {litellm}. Node {node}: undici {undici}, openai {node_openai}. {beside.peers()}"
     )
 
 
