@@ -136,13 +136,13 @@ def number(text: str, name: str) -> float:
 
 def idle(port: int, url: str) -> dict[str, float]:
     """What workers with nothing to do take and ask."""
-    commands = {
+    programs = {
         "rust": [str(RELEASE / "idle")],
         "python": [PYTHON, str(HERE / "python/idle.py")],
         "node": ["node", str(HERE / "node/idle.mjs")],
     }
     found = {}
-    for name, command in commands.items():
+    for name, command in programs.items():
         environment = os.environ | {"PYTHONPATH": str(ROOT / "bindings-python/python")}
         worker = subprocess.Popen(
             [*command, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment

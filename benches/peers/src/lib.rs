@@ -12,7 +12,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub const SLOTS: usize = 100;
 /// How many wait at most; then comes the next portion, with a worker of another name. Of
 /// apalis-redis, one script makes ready all that wait, and Redis refuses its `unpack` from
-/// about 8,000 on; apalis-sqlite looks, to record an end, at all that its worker ever did.
+/// about 8,000 on.
 pub const PORTION: usize = 5_000;
 const BATCH: usize = 1_000;
 

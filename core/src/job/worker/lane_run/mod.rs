@@ -2,7 +2,8 @@
 //!
 //! One task decides, without locks. Each queue has one exchange under way at a time:
 //! it records the ends that gathered behind the one before and asks for exactly the
-//! free slots. An idle system pays one round trip a job, a busy one gets batches.
+//! free slots. An idle system pays one round trip a job, a busy one gets batches. Where
+//! there is no work, a claim for all free slots waits at the backend beside that.
 
 mod attempts;
 

@@ -1,0 +1,97 @@
+//! What comes of an attempt, and of a job that has ended.
+
+use super::*;
+
+impl Line {
+    pub(in crate::job::memory) fn settle(
+        &mut self,
+        settlement: Settlement,
+        news: &mut News,
+    ) -> Result<JobState, JobError> {
+        let slot = self.held(&settlement.lease)?;
+        let now = news.now;
+        let mut outcome = settlement.outcome;
+        if let crate::job::Outcome::Complete { result } = &outcome
+            && let Some(error) = crate::job::manager::too_large(result, self.limits.max_payload)
+        {
+            outcome = crate::job::Outcome::Fail { error };
+        }
+        let rest = matches!(outcome, crate::job::Outcome::Retry { .. });
+        self.stop_running(slot, news);
+        let state = self.change(slot, news, |status, spec| {
+            rules::settle(status, spec, outcome, now);
+        });
+        if rest {
+            self.promote_due(usize::MAX, news);
+        }
+        Ok(state)
+    }
+
+    pub(super) fn end(&mut self, slot: usize, news: &mut News) {
+        let entry = &mut self.slots[slot];
+        let state = entry.job.status.state;
+        let what = match state {
+            JobState::Completed => What::Completed,
+            JobState::Failed => What::Failed,
+            _ => What::Cancelled,
+        };
+        news.tell(&self.name, Some(&entry.job.id), what);
+        self.bytes -= entry.job.spec.payload.len() as u64;
+        let kept = rules::kept_for(state, &entry.job.spec, self.limits.failed_ttl_ms);
+        entry.until = news.now.saturating_add(kept);
+        if let Some(key) = &entry.job.spec.unique_key
+            && let Some(held) = self.unique.get_mut(key)
+            && held.id == entry.job.id
+        {
+            held.live = false;
+            if held.until <= news.now {
+                self.unique.remove(key);
+            }
+        }
+        let goes = (entry.until, slot);
+        self.deliver(slot, news);
+        if kept == 0 {
+            self.drop_entry(slot);
+        } else if state == JobState::Failed {
+            self.failed.insert(goes);
+        } else {
+            self.finished.insert(goes);
+        }
+        self.tell_if_drained(news);
+    }
+
+    /// One with a webhook has ended: another job is to tell.
+    fn deliver(&mut self, slot: usize, news: &mut News) {
+        let Job { id, spec, status } = &self.slots[slot].job;
+        let Some(delivery) = webhook::delivery(id, spec, status) else {
+            return;
+        };
+        let mut names = webhook::names(id, status);
+        if let Some(name) = names.find(|name| !self.ids.contains_key(name)) {
+            self.take_in(name, delivery, None, news);
+        }
+    }
+
+    pub(super) fn drop_entry(&mut self, slot: usize) {
+        let entry = self.slots.remove(slot);
+        let status = &entry.job.status;
+        self.counts[status.state as usize] -= 1;
+        self.ids.remove(&entry.job.id);
+        let goes = (entry.until, slot);
+        if status.state.is_finished() {
+            self.failed.remove(&goes);
+            self.finished.remove(&goes);
+        } else {
+            self.bytes -= entry.job.spec.payload.len() as u64;
+            if let Some(key) = &entry.job.spec.unique_key {
+                self.unique.remove(key);
+            }
+        }
+    }
+
+    pub(super) fn tell_if_drained(&self, news: &mut News) {
+        if self.count(JobState::Waiting) == 0 && self.count(JobState::Running) == 0 {
+            news.tell(&self.name, None, What::Drained);
+        }
+    }
+}
