@@ -156,7 +156,7 @@ def idle(port: int, url: str) -> dict[str, float]:
             kilobytes = re.search(r"VmRSS:\s+(\d+)", status.read_text())
             found[f"jobs {name} memory"] = int(kilobytes[1]) / 1000 if kilobytes else 0.0
         if name == "rust":
-            found["jobs idle commands"] = commands(port, 30) / 30
+            found["jobs idle commands"] = commands(port, 60) / 60
         worker.stdin.close()
         try:
             worker.wait(20)

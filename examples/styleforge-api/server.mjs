@@ -71,6 +71,7 @@ app.delete('/sessions/:id', async (request, reply) => {
 
 app.post('/train', async (request, reply) => {
   const file = await request.file()
+  if (!file) return reply.code(422).send({ detail: 'send the file as `document`, behind `session`' })
   const body = await file.toBuffer()
   const session = file.fields.session?.value
   const source = { body, name: file.filename }

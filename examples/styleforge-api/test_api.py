@@ -192,6 +192,14 @@ def test_what_cannot_be_is_refused(api: httpx.Client) -> None:
     assert api.get(f"/jobs/{early}", headers=BOB).status_code == 404
     none = api.post("/generate", json={"session": "s", **BRIEF, "words": 0})
     assert none.status_code in (400, 422)
+    for bad in ({"nonsense": 1}, {"self": 1}, {"id": 5}, {"name": 5}, [1]):
+        refused = (api.post("/sessions", json=bad), api.patch("/sessions/s", json=bad))
+        assert all(400 <= one.status_code < 500 for one in refused), (bad, refused)
+    assert 400 <= api.patch("/sessions/s", json={"id": "t"}).status_code < 500
+    assert 400 <= train(api, "s", b"").status_code < 500
+    no_file = api.post("/train", data={"session": "s"}, files={"other": (None, "x")})
+    assert 400 <= no_file.status_code < 500
+    assert [one["id"] for one in api.get("/sessions").json()["sessions"]] == ["s"]
     assert api.get("/sessions/s").json()["messages"] == 0
 
 

@@ -123,11 +123,11 @@ class SessionManager:
         """Where the sessions are, without user and password."""
         return str(self._ask("backend"))
 
-    def create(self, id: str | None = None, *, owner: str = OWNER, **new: Any) -> Session:
+    def create(self, /, id: str | None = None, *, owner: str = OWNER, **new: Any) -> Session:
         """Make a session; without an ``id`` one is made. ``name``, ``tags`` and ``settings``."""
         return _session(self._ask("create", session={"owner": owner, "id": id, **new}))
 
-    async def acreate(self, id: str | None = None, *, owner: str = OWNER, **new: Any) -> Session:
+    async def acreate(self, /, id: str | None = None, *, owner: str = OWNER, **new: Any) -> Session:
         """Do the same from a coroutine."""
         return _session(await self._aask("create", session={"owner": owner, "id": id, **new}))
 
@@ -252,14 +252,14 @@ class SessionManager:
         return _written(await self._aask("clear", **_guarded(owner, id, version, fence)))
 
     def change(
-        self, id: str, *, owner: str = OWNER, version: int | None = None, **change: Any
+        self, id: str, /, *, owner: str = OWNER, version: int | None = None, **change: Any
     ) -> Session:
         """Set ``name`` (empty for none), ``tags`` or ``settings``, each as a whole."""
         words = _guarded(owner, id, version, None)
         return _written(self._ask("change", change=change, **words))
 
     async def achange(
-        self, id: str, *, owner: str = OWNER, version: int | None = None, **change: Any
+        self, id: str, /, *, owner: str = OWNER, version: int | None = None, **change: Any
     ) -> Session:
         """Do the same from a coroutine."""
         words = _guarded(owner, id, version, None)
