@@ -105,12 +105,15 @@ impl SessionFilter {
         self.limit.unwrap_or(100).clamp(1, PAGE_LIMIT)
     }
 
-    /// Where the page begins.
+    /// Where the page begins: behind a session of whom the list is of.
     pub(super) fn mark(&self) -> Result<Option<Mark>, SessionError> {
-        let read = |text: &String| {
-            serde_json::from_str(text).map_err(|_| {
-                SessionError::invalid("after", "it is no page's `next`: begin without one")
-            })
+        let of_another = |mark: &Mark| self.owner.as_deref().is_some_and(|own| *own != *mark.owner);
+        let read = |text: &String| match serde_json::from_str::<Mark>(text) {
+            Ok(mark) if !of_another(&mark) => Ok(mark),
+            _ => Err(SessionError::invalid(
+                "after",
+                "it is no page's `next`: begin without one",
+            )),
         };
         self.after.as_ref().map(read).transpose()
     }

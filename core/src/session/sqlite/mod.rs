@@ -4,6 +4,7 @@
 //! writes share a transaction; reads go beside it.
 
 mod engine;
+mod listing;
 mod rows;
 mod schema;
 
@@ -182,16 +183,13 @@ impl SessionManager for SqliteSessions {
 
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
         let (wanted, mark) = (filter.clone(), filter.mark()?);
-        let list = move |db: &rusqlite::Connection| rows::list(db, &wanted, mark.as_ref());
+        let list = move |db: &rusqlite::Connection| listing::list(db, &wanted, mark.as_ref());
         Ok(filter.page(self.engine()?.read(list).await?))
     }
 
     async fn count(&self, owner: Option<&str>) -> Result<u64, SessionError> {
         let owner = owner.map(str::to_owned);
-        let read = move |db: &rusqlite::Connection| {
-            db.prepare_cached("SELECT count(*) FROM session WHERE ?1 IS NULL OR owner = ?1")?
-                .query_row([owner], |row| row.get(0))
-        };
+        let read = move |db: &rusqlite::Connection| listing::count_of(db, owner.as_deref());
         Ok(count(self.engine()?.read(read).await?))
     }
 

@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::clock::EpochMillis;
 use crate::job::sqlite::trouble::{count, number, unreadable};
-use crate::session::query::{Mark, Places};
+use crate::session::query::Places;
 use crate::session::rules::{Added, Head, Tail};
-use crate::session::{Entry, Session, SessionFilter, SessionKey};
+use crate::session::{Entry, SessionKey};
 
 /// A session's row number and its head.
 pub(super) fn find(db: &Connection, key: &SessionKey) -> rusqlite::Result<Option<(i64, Head)>> {
@@ -131,37 +131,6 @@ pub(super) fn messages(db: &Connection, row: i64, places: &Places) -> rusqlite::
     Ok(found)
 }
 
-/// The sessions of a page, and one more if there are more.
-pub(super) fn list(
-    db: &Connection,
-    filter: &SessionFilter,
-    mark: Option<&Mark>,
-) -> rusqlite::Result<Vec<Session>> {
-    let mut query = db.prepare_cached(
-        "SELECT head FROM session
-         WHERE (?1 IS NULL OR owner = ?1)
-           AND (?2 IS NULL OR owner > ?2
-                OR (owner = ?2 AND (active_at < ?3 OR (active_at = ?3 AND id < ?4))))
-         ORDER BY owner, active_at DESC, id DESC",
-    )?;
-    let mut rows = query.query(params![
-        filter.owner,
-        mark.map(|mark| &*mark.owner),
-        mark.map_or(0, |mark| number(mark.active_at)),
-        mark.map(|mark| &*mark.id)
-    ])?;
-    let mut found = Vec::new();
-    while found.len() <= filter.room()
-        && let Some(row) = rows.next()?
-    {
-        let session = parse::<Head>(row.get_ref(0)?.as_str()?)?.session;
-        if filter.wants(&session) {
-            found.push(session);
-        }
-    }
-    Ok(found)
-}
-
 /// Sessions that were not used since then: their rows and heads, at most so many.
 pub(super) fn idle(
     db: &Connection,
@@ -179,7 +148,7 @@ pub(super) fn idle(
     rows.collect()
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(unreadable)
 }
 
