@@ -68,11 +68,12 @@ pub(super) fn select(
         .filter(|entry| entry.kind == EntryKind::Training)
         .chain(summary)
         .collect();
-    let mut tokens: u64 = first.iter().map(|entry| measure.tokens(entry)).sum();
+    let mut tokens = measure.all(&first);
     let beside = measure.estimate(next);
     let budget = window.token_budget.unwrap_or(u64::MAX);
-    if tokens + beside > budget {
-        return Err(TooSmall(tokens + beside));
+    let least = tokens.saturating_add(beside);
+    if least > budget {
+        return Err(TooSmall(least));
     }
     let talk: Vec<&Entry> = entries
         .iter()
@@ -88,12 +89,12 @@ pub(super) fn select(
             .rposition(|entry| entry.turn != turn)
             .map_or(0, |at| at + 1);
         let whole = talk[begins].place == turn;
-        let cost: u64 = talk[begins..start].iter().map(|e| measure.tokens(e)).sum();
+        let more = tokens.saturating_add(measure.all(&talk[begins..start]));
         count += (start - begins) as u64;
-        if !whole || count > window.last || tokens + beside + cost > budget {
+        if !whole || count > window.last || more.saturating_add(beside) > budget {
             break;
         }
-        tokens += cost;
+        tokens = more;
         start = begins;
     }
     let sent = first.into_iter().chain(talk[start..].iter().copied());
@@ -124,11 +125,11 @@ struct Measure {
 
 impl Measure {
     fn of(entries: &[Entry]) -> Self {
-        let (mut bytes, mut tokens) = (0, 0);
+        let (mut bytes, mut tokens) = (0, 0_u64);
         for entry in entries {
             if let Some(counted) = entry.tokens.filter(|tokens| *tokens > 0) {
                 bytes += entry.message.content.text_bytes();
-                tokens += counted;
+                tokens = tokens.saturating_add(counted);
             }
         }
         let known = tokens > 0 && bytes > 0;
@@ -139,6 +140,12 @@ impl Measure {
                 BYTES_PER_TOKEN
             },
         }
+    }
+
+    /// Counts come from whoever wrote the messages: their sum may be anything.
+    fn all(&self, entries: &[&Entry]) -> u64 {
+        let each = entries.iter().map(|entry| self.tokens(entry));
+        each.fold(0, u64::saturating_add)
     }
 
     fn tokens(&self, entry: &Entry) -> u64 {
@@ -240,5 +247,26 @@ mod tests {
         };
         assert_eq!(sent(&entries, &window), "q002 a003");
         assert_eq!(select(&entries, 4, 0, &window).unwrap().tokens, 200);
+    }
+
+    #[test]
+    fn counts_that_no_number_holds_are_more_than_any_budget() {
+        for kinds in ["ttqa", "qaqa"] {
+            let mut entries = entries(kinds);
+            for entry in &mut entries {
+                entry.tokens = Some(u64::MAX);
+            }
+            let window = |token_budget| Window {
+                token_budget,
+                ..Window::default()
+            };
+            let unbounded = select(&entries, 4, 100, &window(None)).unwrap();
+            assert_eq!((unbounded.messages.len(), unbounded.tokens), (4, u64::MAX));
+            let bounded = select(&entries, 4, 100, &window(Some(1_000)));
+            match kinds {
+                "ttqa" => assert_eq!(bounded, Err(TooSmall(u64::MAX))),
+                _ => assert_eq!(bounded.unwrap().messages.len(), 0),
+            }
+        }
     }
 }
