@@ -5,9 +5,13 @@ mod servers;
 
 use std::sync::Arc;
 
+use credential_rotation::provider::Message;
 use credential_rotation::session::memory::{BYTES, MemorySessions};
 use credential_rotation::session::redis::RedisSessions;
 use credential_rotation::session::sqlite::SqliteSessions;
+use credential_rotation::session::{
+    Entry, EntryKind, Guard, NewSession, NewTurn, Range, Session, SessionKey, SessionManager,
+};
 use credential_rotation::testing::ManualClock;
 use credential_rotation::testing::sessions::{CHECKS, Check, START, Store};
 
@@ -65,6 +69,96 @@ async fn a_cluster_does_all_that_a_manager_must() {
     }
     let cluster = servers::fleet::Cluster::start();
     over("cluster", &cluster.url(), || cluster.clear()).await;
+}
+
+/// A session that has been through much, as it can be told anywhere.
+async fn told(sessions: &dyn SessionManager, key: &SessionKey) -> (Session, Vec<Entry>) {
+    let read = sessions.read(key, Range::Last(u64::MAX)).await.unwrap();
+    let mut entries = read.entries;
+    // Versions count the writes of each by itself.
+    entries.iter_mut().for_each(|entry| entry.version = 1);
+    let session = Session {
+        incarnation: 0,
+        version: 1,
+        bytes: 0,
+        created_at: 0,
+        active_at: 0,
+        ..read.session
+    };
+    (session, entries)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_moves_from_backend_to_backend_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = SqliteSessions::open(folder.path().join("sessions.db")).unwrap();
+    let redis = servers::redis_is_there().then(|| servers::Redis::start(&[]));
+    let mut places: Vec<Box<dyn SessionManager>> = vec![Box::new(file)];
+    if let Some(redis) = &redis {
+        let there = RedisSessions::connect(&redis.url()).await.unwrap();
+        places.push(Box::new(there));
+    }
+    places.push(Box::new(MemorySessions::new()));
+    let first = MemorySessions::new();
+    let new = NewSession::of("ann").with(|new| {
+        new.name = Some("Travel".into());
+        new.tags = vec!["a".into()];
+        let settings = serde_json::json!({ "system": "Be brief.", "temperature": 0.25 });
+        new.settings = settings.as_object().unwrap().clone();
+    });
+    let key = first.create(new).await.unwrap().key;
+    for (number, kind) in [EntryKind::Training, EntryKind::Talk, EntryKind::Summary]
+        .into_iter()
+        .enumerate()
+    {
+        let mut turn = NewTurn::of(vec![
+            Message::user("Grüße 🔑 \u{2028}\n\"\\"),
+            Message::assistant("b"),
+        ]);
+        turn.messages[1].kind = kind;
+        turn.messages[1].tokens = Some(7);
+        let turn = turn.keyed(&format!("t{number}"));
+        first.append(&key, Guard::default(), turn).await.unwrap();
+    }
+    let wanted = told(&first, &key).await;
+    let mut lines = first.export(&key).await.unwrap();
+    for place in &places {
+        let made = place.import("ann", None, &lines).await.unwrap();
+        assert_eq!(told(&**place, &made.key).await, wanted, "{place:?}");
+        let again = NewTurn::of(vec![Message::user("again")]).keyed("t2");
+        let again = place.append(&made.key, Guard::default(), again);
+        assert!(again.await.unwrap().repeated, "names of turns came along");
+        lines = place.export(&made.key).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_no_owner_without_sessions() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = servers::Redis::start(&[]);
+    let sessions = RedisSessions::connect(&redis.url()).await.unwrap();
+    let owners = || redis.cli(&["SCARD", "cr:session-owners"]);
+    for number in 0..40 {
+        let new = NewSession::of(&format!("o{number}")).with_id("s");
+        sessions.create(new).await.unwrap();
+    }
+    assert_eq!(sessions.count(None).await.unwrap(), 40);
+    assert_eq!(owners(), "40");
+    for number in 0..20 {
+        let key = SessionKey::new(&format!("o{number}"), "s").unwrap();
+        sessions.delete(&key, Guard::default()).await.unwrap();
+    }
+    assert_eq!(owners(), "20");
+    // One that was entered for a session that never came.
+    redis.cli(&["SADD", "cr:session-owners", "nobody"]);
+    assert_eq!(
+        sessions.clean_up(std::time::Duration::ZERO).await.unwrap(),
+        20
+    );
+    assert_eq!(owners(), "0");
+    assert!(redis.cli(&["KEYS", "*"]).is_empty());
 }
 
 async fn over(kind: &str, url: &str, clear: impl Fn()) {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::clock::{Clock, SystemClock, millis};
 
-/// The bytes of messages and files that are held by default: 1 GiB.
+/// The bytes of sessions, messages and files that are held by default: 1 GiB.
 pub const BYTES: u64 = 1 << 30;
 
 /// Sessions in memory. Clones share them.
@@ -43,6 +43,8 @@ struct Held {
 #[derive(Debug)]
 struct Kept {
     head: Box<Head>,
+    /// The bytes that count for the head.
+    weight: u64,
     entries: Vec<Box<str>>,
     files: BTreeMap<Box<str>, Bytes>,
 }
@@ -78,11 +80,12 @@ impl MemorySessions {
         Ok(head)
     }
 
-    /// Refuses what would be over the limit, before anything is changed.
-    fn room(&self, held: &Held, more: u64) -> Result<(), SessionError> {
-        let size = held.bytes.saturating_add(more);
-        if size <= self.shared.limit {
-            return Ok(());
+    /// The bytes that are held when so many come and so many go. Refuses what would grow over
+    /// the limit, before anything is changed.
+    fn room(&self, held: &Held, more: u64, less: u64) -> Result<u64, SessionError> {
+        let size = held.bytes.saturating_add(more).saturating_sub(less);
+        if size <= self.shared.limit || more <= less {
+            return Ok(size);
         }
         Err(SessionError::TooLarge {
             what: "memory of all sessions",
@@ -109,7 +112,8 @@ impl SessionManager for MemorySessions {
         let (head, added) = Head::create(new, self.shared.clock.now())?;
         let session = head.session.clone();
         let mut held = self.shared.held.lock();
-        self.room(&held, session.bytes)?;
+        let weight = head.weight();
+        let size = self.room(&held, session.bytes + weight, 0)?;
         let owner = held.owners.entry(session.key.owner().into()).or_default();
         if owner.contains_key(session.key.id()) {
             return Err(SessionError::SessionTaken {
@@ -118,11 +122,12 @@ impl SessionManager for MemorySessions {
         }
         let kept = Kept {
             head: Box::new(head),
+            weight,
             entries: added.into_iter().map(|added| added.body).collect(),
             files: BTreeMap::new(),
         };
         owner.insert(session.key.id().into(), kept);
-        held.bytes += session.bytes;
+        held.bytes = size;
         Ok(session)
     }
 
@@ -138,20 +143,20 @@ impl SessionManager for MemorySessions {
         // A refused write leaves the head as it was.
         let mut head = kept.head.clone();
         let effect = head.apply(write, kept.tail(), now)?;
-        let more: usize = effect.add.iter().map(|added| added.body.len()).sum();
-        self.room(&held, more as u64)?;
-        let kept = held.find_mut(key)?;
-        let mut removed = 0;
-        if let Some(keep) = effect.keep {
-            let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-            let gone = kept.entries.drain(keep.min(kept.entries.len())..);
-            removed = gone.map(|body| body.len() as u64).sum();
-        }
+        let all = kept.entries.len();
+        let keep = effect.keep.and_then(|keep| usize::try_from(keep).ok());
+        let keep = keep.map_or(all, |keep| keep.min(all));
+        let gone: usize = kept.entries[keep..].iter().map(|body| body.len()).sum();
+        let added: usize = effect.add.iter().map(|added| added.body.len()).sum();
+        let weight = head.weight();
+        let size = self.room(&held, added as u64 + weight, gone as u64 + kept.weight)?;
         let session = head.session.clone();
+        let kept = held.find_mut(key)?;
+        kept.entries.truncate(keep);
         kept.entries
             .extend(effect.add.into_iter().map(|added| added.body));
-        kept.head = head;
-        held.bytes = (held.bytes + more as u64).saturating_sub(removed);
+        (kept.head, kept.weight) = (head, weight);
+        held.bytes = size;
         Ok(Written {
             session,
             repeated: effect.repeated,
@@ -243,16 +248,17 @@ impl SessionManager for MemorySessions {
     ) -> Result<(), SessionError> {
         let mut held = self.shared.held.lock();
         let head = self.touched(&held, key, guard)?;
-        let files = &held.find(key)?.files;
-        let others = files.keys().filter(|has| ***has != *name).count();
+        let kept = held.find(key)?;
+        let others = kept.files.keys().filter(|has| ***has != *name).count();
         check_file(name, &body, others as u64)?;
-        let before = files.get(name).map_or(0, Bytes::len) as u64;
-        let size = body.len() as u64;
-        self.room(&held, size.saturating_sub(before))?;
+        let before = kept.files.get(name).map_or(0, |body| file(name, body));
+        let weight = head.weight();
+        let more = file(name, &body) + weight;
+        let size = self.room(&held, more, before + kept.weight)?;
         let kept = held.find_mut(key)?;
         kept.files.insert(name.into(), body);
-        kept.head = head;
-        held.bytes = (held.bytes + size).saturating_sub(before);
+        (kept.head, kept.weight) = (head, weight);
+        held.bytes = size;
         Ok(())
     }
 
@@ -283,12 +289,14 @@ impl SessionManager for MemorySessions {
     ) -> Result<bool, SessionError> {
         let mut held = self.shared.held.lock();
         let head = self.touched(&held, key, guard)?;
+        let kept = held.find(key)?;
+        let before = kept.files.get(name).map_or(0, |body| file(name, body));
+        let weight = head.weight();
+        let size = self.room(&held, weight, before + kept.weight)?;
         let kept = held.find_mut(key)?;
-        kept.head = head;
         let dropped = kept.files.remove(name);
-        if let Some(body) = &dropped {
-            held.bytes = held.bytes.saturating_sub(body.len() as u64);
-        }
+        (kept.head, kept.weight) = (head, weight);
+        held.bytes = size;
         Ok(dropped.is_some())
     }
 }
@@ -322,8 +330,8 @@ impl Held {
         let owner = self.owners.get_mut(key.owner());
         let kept = owner.and_then(|owner| owner.remove(key.id()));
         let kept = kept.ok_or_else(|| unknown(key))?;
-        let files: usize = kept.files.values().map(Bytes::len).sum();
-        let size = kept.head.session.bytes + files as u64;
+        let files: u64 = kept.files.iter().map(|(name, body)| file(name, body)).sum();
+        let size = kept.head.session.bytes + files + kept.weight;
         self.bytes = self.bytes.saturating_sub(size);
         if self.owners.get(key.owner()).is_some_and(BTreeMap::is_empty) {
             self.owners.remove(key.owner());
@@ -332,7 +340,17 @@ impl Held {
     }
 }
 
+/// The bytes that count for a file.
+fn file(name: &str, body: &Bytes) -> u64 {
+    /// Its place among others.
+    const PLACE: usize = 64;
+    (name.len() + body.len() + PLACE) as u64
+}
+
 /// What was written here can be read.
 fn read(body: &str) -> Option<Entry> {
     serde_json::from_str(body).ok()
 }
+
+#[cfg(test)]
+mod tests;

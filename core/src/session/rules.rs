@@ -2,6 +2,7 @@
 //! applies a write, and stores what came of it as one.
 
 mod attempts;
+mod weight;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use super::{
     Verb, Write,
 };
 use crate::clock::EpochMillis;
+use crate::provider::Message;
 
 /// The most messages of a session.
 pub const MESSAGE_LIMIT: u64 = 100_000;
@@ -24,7 +26,7 @@ pub const SESSION_BYTES: u64 = 64 << 20;
 /// The most messages that train a session.
 pub const TRAINING_LIMIT: usize = 64;
 /// Turns whose names are remembered.
-const KEYS_KEPT: usize = 32;
+const NAMES_KEPT: usize = 32;
 
 /// A session as it is stored: what users see, and what only the rules know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,12 +37,19 @@ pub(super) struct Head {
     /// counted: neither a session that was made anew nor a server that lost its last writes
     /// comes to one that was before.
     pub(super) revision: u64,
-    /// Names of the last turns, oldest first.
+    /// Names of the last turns that have one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    keys: Vec<Box<str>>,
+    names: Vec<Named>,
     /// Attempts of jobs that work on it no more, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     past: Vec<Fence>,
+}
+
+/// A turn by its first place and its name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Named {
+    turn: u64,
+    key: Box<str>,
 }
 
 /// What a write does to the messages.
@@ -95,17 +104,21 @@ impl Head {
         let mut head = Self {
             session,
             revision: drawn(),
-            keys: Vec::new(),
+            names: Vec::new(),
             past: Vec::new(),
         };
         let mut added = Vec::with_capacity(new.entries.len());
         let mut turn = (u64::MAX, 0);
         for entry in new.entries {
+            check_message(&entry.message, entry.key.as_deref())?;
             let place = head.session.messages;
             // Turns keep their bounds, whatever places they had before.
             if turn.0 != entry.turn {
                 turn = (entry.turn, place);
                 head.session.turns += 1;
+            }
+            if let Some(key) = entry.key.clone() {
+                head.remember_name(turn.1, key);
             }
             let entry = Entry {
                 place,
@@ -134,7 +147,7 @@ impl Head {
             Verb::Append(turn) => {
                 check_turn(&turn)?;
                 if let Some(key) = &turn.key
-                    && self.keys.contains(key)
+                    && self.names.iter().any(|named| named.key == *key)
                 {
                     effect.repeated = true;
                     return Ok(effect);
@@ -204,11 +217,15 @@ impl Head {
             })?);
         }
         if let Some(key) = turn.key {
-            self.keys.push(key);
-            let over = self.keys.len().saturating_sub(KEYS_KEPT);
-            self.keys.drain(..over);
+            self.remember_name(first, key);
         }
         Ok(added)
+    }
+
+    fn remember_name(&mut self, turn: u64, key: Box<str>) {
+        self.names.push(Named { turn, key });
+        let over = self.names.len().saturating_sub(NAMES_KEPT);
+        self.names.drain(..over);
     }
 
     fn push(&mut self, entry: Entry) -> Result<Added, SessionError> {
@@ -265,7 +282,7 @@ impl Head {
         session.training.retain(|at| *at < place);
         session.summary = session.summary.filter(|at| *at < place);
         // The turns that went may be asked for again under their names.
-        self.keys.clear();
+        self.names.retain(|named| named.turn < place);
         place
     }
 
@@ -292,12 +309,15 @@ fn check_turn(turn: &NewTurn) -> Result<(), SessionError> {
     if turn.messages.is_empty() {
         return Err(SessionError::invalid("messages", "there are none: add one"));
     }
-    for new in &turn.messages {
-        check_name("role", &new.message.role)?;
-    }
-    turn.key
-        .as_deref()
-        .map_or(Ok(()), |key| check_name("key", key))
+    let key = turn.key.as_deref();
+    let mut messages = turn.messages.iter();
+    messages.try_for_each(|new| check_message(&new.message, key))
+}
+
+/// Whether a message of a turn of that name can be kept.
+pub(super) fn check_message(message: &Message, key: Option<&str>) -> Result<(), SessionError> {
+    check_name("role", &message.role)?;
+    key.map_or(Ok(()), |key| check_name("key", key))
 }
 
 fn too_large(what: &'static str, size: u64, limit: u64, remedy: &'static str) -> SessionError {

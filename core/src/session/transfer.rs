@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::rules::{MESSAGE_BYTES, MESSAGE_LIMIT};
+use super::rules::{MESSAGE_BYTES, MESSAGE_LIMIT, check_message};
 use super::{Entry, NewSession, SessionError, SessionKey, Transcript};
 
 /// What the first line says that it is.
@@ -83,6 +83,8 @@ pub(super) fn from_lines(text: &str) -> Result<NewSession, SessionError> {
                 "its `place` or `turn` is out of order".to_owned(),
             ));
         }
+        check_message(&entry.message, entry.key.as_deref())
+            .map_err(|e| refused(number, e.to_string()))?;
         entries.push(entry);
         if entries.len() as u64 > first.messages {
             return Err(refused(

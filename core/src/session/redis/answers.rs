@@ -41,6 +41,15 @@ pub(super) fn heads(value: Value) -> Result<Vec<Head>, SessionError> {
     Parts::of(value)?.map(|head| parse(&head)).collect()
 }
 
+/// How many sessions there are, and the heads of some that are idle.
+pub(super) fn idle(value: Value) -> Result<(i64, Vec<Head>), SessionError> {
+    let mut parts = Parts::of(value)?;
+    match parts.next()? {
+        Value::Int(all) => Ok((all, heads(parts.next()?)?)),
+        _ => Err(garbled().into()),
+    }
+}
+
 /// A head and messages, if the session is there.
 pub(super) fn transcript(value: Value) -> Result<Option<(Head, Vec<Entry>)>, SessionError> {
     if value == Value::Nil {

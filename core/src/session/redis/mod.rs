@@ -5,6 +5,7 @@
 //! An owner's sessions share a slot, so that a cluster serves them too.
 
 mod answers;
+mod owners;
 mod script;
 mod store;
 
@@ -14,11 +15,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{Value, cmd};
 
-use self::answers::{add, heads, stored, text, transcript};
+use self::answers::{add, stored, text, transcript};
+use self::owners::SIDE_BY_SIDE;
 use self::script::owner_prefix;
-use self::store::{STEP, TRIES};
+use self::store::TRIES;
 use super::manager::{FILE_LIMIT, check_file};
 use super::query::{unknown, unknown_file};
 use super::rules::{Effect, Head};
@@ -32,8 +35,8 @@ use crate::job::redis::check::connected;
 use crate::job::redis::decode::garbled;
 use crate::job::redis::link::Link;
 
-/// Heads that a process remembers, so that a write takes one round trip.
-const HEADS: u64 = 10_000;
+/// The bytes of heads that a process remembers, so that a write takes one round trip.
+const HEADS: u64 = 32 << 20;
 
 /// Sessions in Redis. Clones share the connection.
 #[derive(Clone)]
@@ -63,7 +66,10 @@ impl RedisSessions {
     pub async fn connect_with(url: &str, clock: Arc<dyn Clock>) -> Result<Self, SessionError> {
         let link = Link::new(Arc::new(Address::parse(url)?));
         connected(&link).await?;
-        let heads = moka::sync::Cache::new(HEADS);
+        let weight =
+            |_: &SessionKey, head: &Arc<Head>| head.weight().try_into().unwrap_or(u32::MAX);
+        let heads = moka::sync::Cache::builder();
+        let heads = heads.max_capacity(HEADS).weigher(weight).build();
         Ok(Self {
             shared: Arc::new(Shared { link, heads, clock }),
         })
@@ -87,11 +93,7 @@ impl SessionManager for RedisSessions {
     async fn create(&self, new: NewSession) -> Result<Session, SessionError> {
         let (head, added) = Head::create(new, self.shared.clock.now())?;
         let key = head.session.key.clone();
-        let mut enter = cmd("SADD");
-        enter
-            .arg(self.shared.link.address().global("session-owners"))
-            .arg(key.owner());
-        self.shared.link.ask(&enter).await?;
+        self.enter(key.owner()).await?;
         let call = self
             .call(key.owner(), "create")
             .with(key.id())
@@ -99,7 +101,11 @@ impl SessionManager for RedisSessions {
             .with(text(&head)?)
             .number(head.session.active_at);
         match self.run(add(call, &added)).await? {
-            Value::Int(1) => {
+            Value::Int(owned @ 1..) => {
+                if owned == 1 {
+                    // Who saw the owner without any may have let it go since.
+                    self.enter(key.owner()).await?;
+                }
                 let session = head.session.clone();
                 self.shared.heads.insert(key, Arc::new(head));
                 Ok(session)
@@ -182,81 +188,64 @@ impl SessionManager for RedisSessions {
 
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
         let mark = filter.mark()?;
-        let owners = match &filter.owner {
-            Some(owner) => vec![owner.clone()],
-            None => self.owners().await?,
-        };
-        let mut found = Vec::new();
-        for owner in owners {
-            if mark.as_ref().is_some_and(|mark| *owner < *mark.owner) {
-                continue;
-            }
-            let place = mark.clone().filter(|mark| *mark.owner == *owner);
-            self.list_of(&owner, filter, place, &mut found).await?;
-            if found.len() > filter.room() {
-                break;
-            }
+        if let Some(owner) = &filter.owner {
+            return Ok(filter.page(self.list_of(owner, filter, mark).await?));
         }
+        let mut owners = self.owners().await?;
+        owners.retain(|owner| mark.as_ref().is_none_or(|mark| **owner >= *mark.owner));
+        let mut lists = stream::iter(owners)
+            .map(|owner| {
+                let mark = mark.clone().filter(|mark| *mark.owner == *owner);
+                async move { self.list_of(&owner, filter, mark).await }
+            })
+            .buffered(SIDE_BY_SIDE);
+        let mut found = Vec::new();
+        while found.len() <= filter.room()
+            && let Some(more) = lists.next().await
+        {
+            found.append(&mut more?);
+        }
+        drop(lists);
         Ok(filter.page(found))
     }
 
     async fn count(&self, owner: Option<&str>) -> Result<u64, SessionError> {
-        let owners = match owner {
-            Some(owner) => vec![owner.to_owned()],
-            None => self.owners().await?,
-        };
-        let mut count = 0;
-        for owner in owners {
-            let mut ask = cmd("ZCARD");
-            ask.arg(format!("{}active", owner_prefix(&self.shared.link, &owner)));
-            match self.shared.link.ask(&ask).await? {
-                Value::Int(sessions) => count += u64::try_from(sessions).unwrap_or(0),
-                _ => return Err(garbled().into()),
-            }
+        if let Some(owner) = owner {
+            return self.count_of(owner).await;
         }
-        Ok(count)
+        stream::iter(self.owners().await?)
+            .map(|owner| async move { self.count_of(&owner).await })
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_fold(0, |all, count| async move { Ok(all + count) })
+            .await
     }
 
     async fn delete(&self, key: &SessionKey, guard: Guard) -> Result<(), SessionError> {
         let call = || self.call(key.owner(), "delete").with(key.id());
-        if guard == Guard::default() {
-            if self.run(call().with("")).await? == Value::Nil {
-                return Err(unknown(key));
+        let left = if guard == Guard::default() {
+            match self.run(call().with("")).await? {
+                Value::Int(left) => Some(left),
+                _ => return Err(unknown(key)),
             }
         } else {
             let delete = |before: &Head, _: &Head, _: &Effect| Ok(call().number(before.revision));
-            self.decide(key, Write::touch(guard), delete).await?;
-        }
+            self.decide(key, Write::touch(guard), delete).await?.1
+        };
         self.shared.heads.invalidate(key);
-        Ok(())
+        match left {
+            Some(0) => self.leave(key.owner()).await,
+            _ => Ok(()),
+        }
     }
 
     async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError> {
         let now = self.shared.clock.now();
         let since = now.saturating_sub(millis(idle));
-        let mut removed = 0;
-        for owner in self.owners().await? {
-            let mut kept = 0;
-            loop {
-                let call = self.call(&owner, "idle").number(since);
-                let found = heads(self.run(call.number(kept).number(STEP)).await?)?;
-                let last = (found.len() as u64) < STEP;
-                for head in found {
-                    let (key, revision) = (&head.session.key, head.revision);
-                    let call = self.call(&owner, "delete").with(key.id()).number(revision);
-                    if head.is_idle(since, now) && self.run(call).await? == Value::Int(1) {
-                        self.shared.heads.invalidate(key);
-                        removed += 1;
-                    } else {
-                        kept += 1;
-                    }
-                }
-                if last {
-                    break;
-                }
-            }
-        }
-        Ok(removed)
+        stream::iter(self.owners().await?)
+            .map(|owner| async move { self.clean_up_of(&owner, since, now).await })
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_fold(0, |all, removed| async move { Ok(all + removed) })
+            .await
     }
 
     async fn put_file(

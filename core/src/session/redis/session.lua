@@ -32,14 +32,15 @@ end
 
 local verbs = {}
 
--- id, revision, head, last use, bodies… → 1, or 0 if the id is taken
+-- id, revision, head, last use, bodies… → how many sessions its owner has, or 0 if the id is
+-- taken
 function verbs.create()
   local id, revision, head, used = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   if redis.call('EXISTS', session(id)) == 1 then return 0 end
   store(id, revision, head, used)
   redis.call('DEL', messages(id), files(id))
   push(messages(id), 7)
-  return 1
+  return redis.call('ZCARD', active)
 end
 
 -- id, revision expected, revision, head, last use, messages to keep or -1, bodies…
@@ -86,8 +87,8 @@ function verbs.read()
   return { head, bodies }
 end
 
--- id, revision expected or nothing → 1, the present head if it went on, or nil if it is not
--- there
+-- id, revision expected or nothing → how many its owner has left, the present head if it went
+-- on, or nil if it is not there
 function verbs.delete()
   local id, expected = ARGV[3], ARGV[4]
   if expected == '' then expected = redis.call('HGET', session(id), 'revision') end
@@ -95,7 +96,7 @@ function verbs.delete()
   if gone or not expected then return present end
   redis.call('DEL', session(id), messages(id), files(id))
   redis.call('ZREM', active, id)
-  return 1
+  return redis.call('ZCARD', active)
 end
 
 -- last use and id of the session before, or nothing; count → heads, the latest first
@@ -116,14 +117,15 @@ function verbs.list()
   return heads
 end
 
--- last use at most, from, count → heads of those idle, the first left first
+-- last use at most, from, count → how many there are, and heads of those idle, the first left
+-- first
 function verbs.idle()
   local heads = {}
   local names = redis.call('ZRANGEBYSCORE', active, '-inf', ARGV[3], 'LIMIT', ARGV[4], ARGV[5])
   for _, name in ipairs(names) do
     heads[#heads + 1] = redis.call('HGET', session(name), 'head')
   end
-  return heads
+  return { redis.call('ZCARD', active), heads }
 end
 
 -- id, revision expected, revision, head, last use, name, most files, body → 1, -count if there

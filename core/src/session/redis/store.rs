@@ -5,16 +5,13 @@ use std::sync::Arc;
 use redis::{Value, cmd};
 
 use super::RedisSessions;
-use super::answers::{bodies, bodies_of, heads, length, parse};
+use super::answers::{bodies, bodies_of, length, parse};
 use super::script::{Call, owner_prefix};
 use crate::job::JobError;
-use crate::job::redis::decode::{Parts, garbled};
-use crate::session::query::{Mark, unknown};
+use crate::session::query::unknown;
 use crate::session::rules::{Effect, Head, Tail};
-use crate::session::{Entry, Session, SessionError, SessionFilter, SessionKey, Verb, Write};
+use crate::session::{Entry, SessionError, SessionKey, Verb, Write};
 
-/// Sessions that one script looks at.
-pub(super) const STEP: u64 = 500;
 /// How often a write is decided anew because another came first.
 pub(super) const TRIES: u32 = 1_000;
 
@@ -118,53 +115,5 @@ impl RedisSessions {
             problem: format!("others wrote to session `{}` all the time", key.id()),
             remedy: "try again".to_owned(),
         }))
-    }
-
-    pub(super) async fn owners(&self) -> Result<Vec<String>, SessionError> {
-        let mut ask = cmd("SMEMBERS");
-        ask.arg(self.shared.link.address().global("session-owners"));
-        let listed = Parts::of(self.shared.link.ask(&ask).await?)?;
-        let mut owners: Vec<String> = listed
-            .map(|value| redis::from_redis_value(value).map_err(|_| garbled()))
-            .collect::<Result<_, JobError>>()?;
-        owners.sort_unstable();
-        Ok(owners)
-    }
-
-    /// Adds an owner's sessions to a page until it is full.
-    pub(super) async fn list_of(
-        &self,
-        owner: &str,
-        filter: &SessionFilter,
-        mark: Option<Mark>,
-        found: &mut Vec<Session>,
-    ) -> Result<(), SessionError> {
-        let mut place = mark;
-        loop {
-            let call = match &place {
-                Some(mark) => self
-                    .call(owner, "list")
-                    .number(mark.active_at)
-                    .with(&*mark.id),
-                None => self.call(owner, "list").with("").with(""),
-            };
-            let heads: Vec<Head> = heads(self.run(call.number(STEP)).await?)?;
-            let Some(last) = heads.last().map(|head| Mark::of(&head.session)) else {
-                return Ok(());
-            };
-            for head in heads {
-                let session = head.session;
-                let behind = place
-                    .as_ref()
-                    .is_none_or(|mark| mark.precedes(session.active_at, session.key.id()));
-                if behind && filter.wants(&session) {
-                    found.push(session);
-                }
-                if found.len() > filter.room() {
-                    return Ok(());
-                }
-            }
-            place = Some(last);
-        }
     }
 }

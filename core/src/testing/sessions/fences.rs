@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::incarnations::of_every_guarded_verb;
 use super::{Store, code, job, made, say, texts, turn};
-use crate::session::{Guard, Verb, Write};
+use crate::session::{Guard, SessionKey, SharedSessions, Verb, Write};
 
 pub(super) async fn a_write_that_expects_another_version_changes_nothing(store: Store) {
     let key = made(&store, "s").await;
@@ -116,7 +116,7 @@ pub(super) async fn an_attempt_whose_time_is_up_is_not_forgotten(store: Store) {
 
 pub(super) async fn a_turn_of_the_same_name_is_added_once(store: Store) {
     let key = made(&store, "s").await;
-    let append = |sessions: &crate::session::SharedSessions, epoch, text: &str| {
+    let append = |sessions: &SharedSessions, epoch, text: &str| {
         let guard = Guard::fenced(job("j"), epoch);
         let (sessions, key) = (sessions.clone(), key.clone());
         let turn = turn(text, text).keyed("j");
@@ -131,6 +131,37 @@ pub(super) async fn a_turn_of_the_same_name_is_added_once(store: Store) {
     // A turn that was taken away may be made again.
     store.one.pop(&key, Guard::default()).await.unwrap();
     assert!(!append(&store.another, 3, "fourth").await.repeated);
+}
+
+pub(super) async fn a_turn_that_is_there_keeps_its_name(store: Store) {
+    let key = made(&store, "s").await;
+    let named = |sessions: &SharedSessions, key: &SessionKey, name: &str| {
+        let (sessions, key) = (sessions.clone(), key.clone());
+        let turn = turn(name, name).keyed(name);
+        async move {
+            let added = sessions.append(&key, Guard::default(), turn).await;
+            added.unwrap().repeated
+        }
+    };
+    for name in ["a", "b"] {
+        assert!(!named(&store.one, &key, name).await);
+    }
+    store.another.pop(&key, Guard::default()).await.unwrap();
+    assert!(named(&store.one, &key, "a").await, "a is still there");
+    assert!(!named(&store.one, &key, "b").await, "b was removed");
+    // Copies know the names of what they begin with.
+    let lines = store.one.export(&key).await.unwrap();
+    let forked = store.one.fork(&key, None).await.unwrap();
+    let imported = store.another.import("bob", None, &lines).await.unwrap();
+    for copy in [forked, imported] {
+        for name in ["a", "b"] {
+            assert!(named(&store.another, &copy.key, name).await, "{name}");
+        }
+        assert!(!named(&store.another, &copy.key, "c").await);
+        assert_eq!(store.one.get(&copy.key).await.unwrap().turns, 3);
+    }
+    store.one.clear(&key, Guard::default()).await.unwrap();
+    assert!(!named(&store.another, &key, "a").await);
 }
 
 pub(super) async fn eight_who_write_at_once_lose_and_double_nothing(store: Store) {

@@ -2,8 +2,12 @@
 
 use serde_json::json;
 
-use super::{Store, code, key, made, say, texts};
-use crate::session::{Change, Guard, NewSession, Range};
+use super::incarnations::of_every_guarded_verb;
+use super::{Store, code, job, key, made, say, texts};
+use crate::provider::Message;
+use crate::session::{
+    Change, Entry, EntryKind, Guard, NewSession, Range, SessionError, SessionKey, SharedSessions,
+};
 
 pub(super) async fn what_was_made_is_found_by_the_other(store: Store) {
     let new = NewSession::of("ann").with(|new| {
@@ -31,32 +35,83 @@ pub(super) async fn an_id_that_is_taken_is_refused_and_the_session_is_as_it_was(
 }
 
 pub(super) async fn a_foreign_session_is_an_unknown_one(store: Store) {
-    made(&store, "s").await;
-    let (foreign, unknown) = (key("bob", "s"), key("bob", "never"));
-    let one = store.one.get(&foreign).await.unwrap_err();
-    let other = store.one.get(&unknown).await.unwrap_err();
-    assert_eq!(
-        one.to_string().replace("`s`", "`never`"),
-        other.to_string(),
-        "neither tells whether it is there"
-    );
-    let sessions = &store.another;
-    assert_eq!(code(sessions.last(&foreign, 1).await), "unknown_session");
-    assert_eq!(
-        code(sessions.touch(&foreign, Guard::default()).await),
-        "unknown_session"
-    );
-    assert_eq!(
-        code(sessions.delete(&foreign, Guard::default()).await),
-        "unknown_session"
-    );
-    assert_eq!(code(sessions.export(&foreign).await), "unknown_session");
-    assert_eq!(code(sessions.fork(&foreign, None).await), "unknown_session");
-    assert_eq!(code(sessions.file(&foreign, "f").await), "unknown_file");
+    let own = made(&store, "s").await;
+    say(&store.one, &own, "mine").await;
+    let put = |sessions: &SharedSessions, key: &SessionKey, body: &'static str| {
+        let (sessions, key) = (sessions.clone(), key.clone());
+        async move {
+            let put = sessions.put_file(&key, Guard::default(), "f", body.into());
+            put.await.unwrap();
+        }
+    };
+    put(&store.one, &own, "mine").await;
+    let before = store.one.get(&own).await.unwrap();
+    let guards = [
+        Guard::default(),
+        Guard::fenced(job("j"), 1),
+        Guard::at(before.version),
+        Guard::default().of(before.incarnation),
+    ];
+    for sessions in [&store.one, &store.another] {
+        for guard in &guards {
+            let refused = of_every_verb(sessions, &key("bob", "s"), guard).await;
+            let never = of_every_verb(sessions, &key("bob", "never"), guard).await;
+            for ((verb, refused), (_, never)) in refused.into_iter().zip(never) {
+                let (refused, never) = (refused.unwrap_err(), never.unwrap_err());
+                let wanted = match verb {
+                    "file" => "unknown_file",
+                    _ => "unknown_session",
+                };
+                assert_eq!(refused.code(), wanted, "{verb}");
+                assert_eq!(
+                    refused.to_string().replace("`s`", "`never`"),
+                    never.to_string(),
+                    "{verb}: neither tells whether it is there"
+                );
+            }
+        }
+    }
+    assert_eq!(store.another.get(&own).await.unwrap(), before);
     // The same id of another owner's is another session.
-    let own = sessions.create(NewSession::of("bob").with_id("s")).await;
-    say(sessions, &own.unwrap().key, "mine").await;
-    assert_eq!(store.one.get(&key("ann", "s")).await.unwrap().messages, 0);
+    let new = NewSession::of("bob").with_id("s");
+    let other = store.another.create(new).await.unwrap().key;
+    say(&store.another, &other, "other").await;
+    put(&store.another, &other, "other").await;
+    for sessions in [&store.one, &store.another] {
+        for (key, text) in [(&own, "mine"), (&other, "other")] {
+            let read = sessions.last(key, 9).await.unwrap();
+            assert_eq!(texts(&read), [text.to_owned(), format!("re {text}")]);
+            assert_eq!(sessions.file(key, "f").await.unwrap(), text);
+        }
+    }
+    store
+        .another
+        .delete(&other, Guard::default())
+        .await
+        .unwrap();
+    assert_eq!(store.one.get(&own).await.unwrap(), before);
+    assert_eq!(store.one.files(&own).await.unwrap(), ["f"]);
+}
+
+/// What every verb of a session comes to.
+async fn of_every_verb(
+    sessions: &SharedSessions,
+    key: &SessionKey,
+    guard: &Guard,
+) -> Vec<(&'static str, Result<(), SessionError>)> {
+    let mut done = of_every_guarded_verb(sessions, key, guard).await;
+    done.extend([
+        ("get", sessions.get(key).await.map(drop)),
+        ("last", sessions.last(key, 1).await.map(drop)),
+        ("fork", sessions.fork(key, None).await.map(drop)),
+        ("export", sessions.export(key).await.map(drop)),
+        ("file", sessions.file(key, "f").await.map(drop)),
+        ("files", sessions.files(key).await.map(drop)),
+    ]);
+    for range in [Range::Since(0), Range::Window(9)] {
+        done.push(("read", sessions.read(key, range).await.map(drop)));
+    }
+    done
 }
 
 pub(super) async fn names_that_no_session_can_have_are_refused(store: Store) {
@@ -169,6 +224,11 @@ pub(super) async fn an_import_that_is_none_is_refused_by_line(store: Store) {
         (more, 4),
         (lines.replace("\"place\":1", "\"place\":7"), 3),
         (lines.replace("\"role\"", "\"rôle\""), 2),
+        (lines.replacen("\"role\":\"user\"", "\"role\":\"\"", 1), 2),
+        (
+            lines.replace("\"role\":\"assistant\"", "\"role\":\"a\\nb\""),
+            3,
+        ),
     ];
     for (text, line) in rows {
         let refused = store.one.import("bob", None, &text).await.unwrap_err();
@@ -176,4 +236,30 @@ pub(super) async fn an_import_that_is_none_is_refused_by_line(store: Store) {
         assert_eq!(refused.code(), "invalid_import");
     }
     assert_eq!(store.one.count(Some("bob")).await.unwrap(), 0);
+}
+
+pub(super) async fn a_session_begins_with_no_message_that_could_not_be_added(store: Store) {
+    let entry = |change: fn(&mut Entry)| {
+        let mut entry = Entry {
+            place: 0,
+            turn: 0,
+            version: 1,
+            at: super::START,
+            kind: EntryKind::Talk,
+            message: Message::user("x"),
+            tokens: None,
+            key: None,
+        };
+        change(&mut entry);
+        entry
+    };
+    let rows = [
+        entry(|entry| entry.message.role.clear()),
+        entry(|entry| entry.key = Some("".into())),
+    ];
+    for entry in rows {
+        let new = NewSession::of("ann").with(|new| new.entries = vec![entry]);
+        assert_eq!(code(store.one.create(new).await), "invalid_session");
+    }
+    assert_eq!(store.another.count(Some("ann")).await.unwrap(), 0);
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
+
 use super::{Store, code, key};
 use crate::session::{Guard, NewSession, SessionFilter, SharedSessions};
 
@@ -60,6 +62,98 @@ pub(super) async fn sessions_of_one_moment_are_paged_without_gaps(store: Store) 
         store.another.count(Some("ann")).await.unwrap(),
         COUNT as u64
     );
+}
+
+pub(super) async fn a_page_goes_on_where_its_mark_was(store: Store) {
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        let new = NewSession::of("ann").with_id(id);
+        store.one.create(new).await.unwrap();
+    }
+    // The last of the page before goes, or is used meanwhile.
+    for delete in [true, false] {
+        let mut filter = SessionFilter::of("ann");
+        filter.limit = Some(2);
+        let page = store.one.list(&filter).await.unwrap();
+        let last = page.sessions.last().unwrap().key.clone();
+        match delete {
+            true => store.another.delete(&last, Guard::default()).await.unwrap(),
+            false => {
+                store.clock.advance(Duration::from_millis(1));
+                store.another.touch(&last, Guard::default()).await.unwrap();
+            }
+        }
+        filter.after = page.next;
+        let wanted = match delete {
+            true => ["d", "c", "b", "a"].as_slice(),
+            false => ["c", "b", "a"].as_slice(),
+        };
+        assert_eq!(ids(&store.one, filter).await, wanted);
+    }
+}
+
+pub(super) async fn a_mark_of_another_owners_list_is_none(store: Store) {
+    for owner in ["ann", "bob", "cid"] {
+        for id in ["1", "2"] {
+            let new = NewSession::of(owner).with_id(id);
+            store.one.create(new).await.unwrap();
+        }
+    }
+    let page = |owner: &str, after: Option<String>| {
+        let mut filter = SessionFilter::of(owner);
+        (filter.limit, filter.after) = (Some(1), after);
+        let sessions = store.another.clone();
+        async move { sessions.list(&filter).await }
+    };
+    let mark = page("bob", None).await.unwrap().next;
+    assert!(mark.is_some());
+    for owner in ["ann", "cid", "dan"] {
+        let refused = page(owner, mark.clone()).await;
+        assert_eq!(code(refused), "invalid_session", "{owner}");
+    }
+    let rest = page("bob", mark).await.unwrap();
+    assert_eq!(rest.sessions.len(), 1);
+}
+
+pub(super) async fn owners_are_listed_while_they_have_sessions(store: Store) {
+    let all = |sessions: &SharedSessions| {
+        let sessions = sessions.clone();
+        async move {
+            let listed = ids(&sessions, SessionFilter::default()).await;
+            assert_eq!(sessions.count(None).await.unwrap(), listed.len() as u64);
+            listed
+        }
+    };
+    // One comes as the other goes: who has one in the end is listed.
+    for round in 0..40_u32 {
+        let new = NewSession::of("ann").with_id(round.to_string());
+        let (came, gone) = match round.checked_sub(1) {
+            None => (store.one.create(new).await, Ok(())),
+            Some(before) => {
+                let before = key("ann", &before.to_string());
+                let delete = async {
+                    match round % 2 {
+                        0 => store.another.delete(&before, Guard::default()).await,
+                        _ => store.another.clean_up(Duration::ZERO).await.map(drop),
+                    }
+                };
+                join(store.one.create(new), delete).await
+            }
+        };
+        came.unwrap();
+        gone.unwrap();
+        let left = store.one.count(Some("ann")).await.unwrap();
+        assert_eq!(all(&store.another).await.len() as u64, left, "{round}");
+        if round % 2 == 1 {
+            store.one.clean_up(Duration::ZERO).await.unwrap();
+            let new = NewSession::of("ann").with_id(round.to_string());
+            store.one.create(new).await.unwrap();
+        }
+    }
+    store.one.clean_up(Duration::ZERO).await.unwrap();
+    assert!(all(&store.one).await.is_empty());
+    let new = NewSession::of("ann").with_id("again");
+    store.another.create(new).await.unwrap();
+    assert_eq!(all(&store.one).await, ["again"]);
 }
 
 pub(super) async fn owners_and_tags_narrow_a_list(store: Store) {

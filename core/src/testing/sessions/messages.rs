@@ -2,11 +2,9 @@
 
 use serde_json::json;
 
-use super::{START, Store, code, made, say, texts, turn};
+use super::{START, Store, made, say, texts};
 use crate::provider::Message;
-use crate::session::{
-    Change, EntryKind, Guard, MESSAGE_BYTES, NewMessage, NewTurn, Range, TRAINING_LIMIT,
-};
+use crate::session::{Change, EntryKind, Guard, NewMessage, NewTurn, Range};
 
 pub(super) async fn messages_are_read_as_they_were_written(store: Store) {
     let key = made(&store, "s").await;
@@ -160,39 +158,6 @@ pub(super) async fn names_tags_and_settings_change(store: Store) {
         ..Change::default()
     };
     assert_eq!(change(unnamed).await.unwrap().name, None);
-}
-
-pub(super) async fn what_is_over_a_limit_is_refused_and_changes_nothing(store: Store) {
-    let key = made(&store, "s").await;
-    let before = say(&store.one, &key, "a").await.session;
-    let huge = "x".repeat(usize::try_from(MESSAGE_BYTES).unwrap());
-    let lesson = NewMessage {
-        kind: EntryKind::Training,
-        ..NewMessage::from(Message::user("x"))
-    };
-    let lessons = NewTurn {
-        messages: vec![lesson; TRAINING_LIMIT + 1],
-        key: None,
-    };
-    let rows = [
-        (turn(&huge, ""), "session_too_large"),
-        (lessons, "session_too_large"),
-        (NewTurn::default(), "invalid_session"),
-        (NewTurn::of(vec![Message::new("", "x")]), "invalid_session"),
-        (turn("x", "y").keyed(""), "invalid_session"),
-    ];
-    for (turn, wanted) in rows {
-        let refused = store.one.append(&key, Guard::default(), turn).await;
-        assert_eq!(code(refused), wanted);
-    }
-    let tags = Change {
-        tags: Some(vec!["t".into(); 33]),
-        ..Change::default()
-    };
-    let refused = store.one.change(&key, Guard::default(), tags).await;
-    assert_eq!(code(refused), "invalid_session");
-    assert_eq!(store.another.get(&key).await.unwrap(), before);
-    assert_eq!(store.another.last(&key, 9).await.unwrap().len(), 2);
 }
 
 pub(super) async fn the_bytes_add_up(store: Store) {

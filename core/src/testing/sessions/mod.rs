@@ -26,6 +26,7 @@
 mod fences;
 mod identity;
 mod incarnations;
+mod limits;
 mod listing;
 mod messages;
 mod upkeep;
@@ -76,7 +77,8 @@ checks! {
         a_deleted_session_is_gone_with_all_of_it,
         a_fork_goes_its_own_way,
         an_export_comes_back_as_it_was,
-        an_import_that_is_none_is_refused_by_line;
+        an_import_that_is_none_is_refused_by_line,
+        a_session_begins_with_no_message_that_could_not_be_added;
     incarnations:
         a_session_made_anew_is_not_what_was_seen_before,
         who_means_a_deleted_session_does_nothing_to_its_successor,
@@ -89,19 +91,27 @@ checks! {
         the_last_turn_goes_as_one,
         a_cleared_session_begins_anew,
         names_tags_and_settings_change,
-        what_is_over_a_limit_is_refused_and_changes_nothing,
         the_bytes_add_up;
+    limits:
+        what_is_over_a_limit_is_refused_and_changes_nothing,
+        a_description_over_a_limit_is_refused,
+        a_file_over_the_limit_is_refused,
+        more_jobs_than_a_session_has_room_for_are_refused;
     fences:
         a_write_that_expects_another_version_changes_nothing,
         an_earlier_attempt_is_refused_while_and_behind_the_later_one,
         an_earlier_attempt_is_refused_by_every_verb,
         an_attempt_whose_time_is_up_is_not_forgotten,
         a_turn_of_the_same_name_is_added_once,
+        a_turn_that_is_there_keeps_its_name,
         eight_who_write_at_once_lose_and_double_nothing,
         of_many_who_expect_one_version_one_writes;
     listing:
         sessions_are_listed_by_last_use_and_page,
         sessions_of_one_moment_are_paged_without_gaps,
+        a_page_goes_on_where_its_mark_was,
+        a_mark_of_another_owners_list_is_none,
+        owners_are_listed_while_they_have_sessions,
         owners_and_tags_narrow_a_list;
     upkeep:
         idle_sessions_go_but_none_with_a_job,
