@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod servers;
+mod twin;
 
 use std::sync::Arc;
 
@@ -11,9 +12,11 @@ use credential_rotation::session::redis::RedisSessions;
 use credential_rotation::session::sqlite::SqliteSessions;
 use credential_rotation::session::{
     Entry, EntryKind, Guard, NewSession, NewTurn, Range, Session, SessionKey, SessionManager,
+    SharedSessions,
 };
 use credential_rotation::testing::ManualClock;
 use credential_rotation::testing::sessions::{CHECKS, Check, START, Store};
+use twin::Twin;
 
 /// The checks, or with `CHECK=part` those whose name has it.
 fn checks() -> impl Iterator<Item = &'static (&'static str, Check)> {
@@ -48,6 +51,57 @@ async fn sqlite_does_all_that_a_manager_must() {
             one: open(),
             another: open(),
             clock: clock.clone(),
+        })
+        .await;
+    }
+}
+
+/// The other manager of the tests below.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the other process of the tests below"]
+async fn other_process() {
+    twin::serve(|url, clock| async move {
+        let sessions: SharedSessions = match url.strip_prefix("sqlite:") {
+            Some(path) => Arc::new(SqliteSessions::open_with(path, clock).unwrap()),
+            None => Arc::new(RedisSessions::connect_with(&url, clock).await.unwrap()),
+        };
+        sessions
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_do_it_in_one_file() {
+    for (name, check) in checks() {
+        println!("sqlite, two processes: {name}");
+        let clock = Arc::new(ManualClock::new(START));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.db");
+        let url = format!("sqlite:{}", path.display());
+        check(Store {
+            one: Arc::new(SqliteSessions::open_with(&path, clock.clone()).unwrap()),
+            another: Arc::new(Twin::start("other_process", &url, clock.clone())),
+            clock,
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_do_it_in_one_redis() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = servers::Redis::start(&[]);
+    for (name, check) in checks() {
+        println!("redis, two processes: {name}");
+        redis.cli(&["FLUSHALL"]);
+        let clock = Arc::new(ManualClock::new(START));
+        let one = RedisSessions::connect_with(&redis.url(), clock.clone()).await;
+        check(Store {
+            one: Arc::new(one.unwrap()),
+            another: Arc::new(Twin::start("other_process", &redis.url(), clock.clone())),
+            clock,
         })
         .await;
     }
