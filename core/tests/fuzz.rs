@@ -7,14 +7,21 @@
 mod made;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
+use credential_rotation::conversation::Conversations;
 use credential_rotation::document::{Limits, read};
 use credential_rotation::provider::Message;
 use credential_rotation::session::memory::MemorySessions;
-use credential_rotation::session::{Guard, NewSession, NewTurn, SessionManager};
+use credential_rotation::session::sqlite::SqliteSessions;
+use credential_rotation::session::{
+    Change, EntryKind, Guard, NewSession, NewTurn, SessionManager, SharedSessions,
+};
+use credential_rotation::testing::{Scenario, SimulatedEndpoint};
+use credential_rotation::wrapper::WrapperOptions;
 use made::{Pdf, composite, shown};
+use serde_json::json;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 static WHERE: Mutex<String> = Mutex::new(String::new());
@@ -58,6 +65,33 @@ impl Fuzz {
     fn goes_on(&mut self) -> bool {
         self.rounds += 1;
         Instant::now() < self.until
+    }
+
+    /// A text with some of its numbers changed.
+    fn counted(&mut self, whole: &str) -> String {
+        const NUMBERS: [&str; 6] = [
+            "0",
+            "1",
+            "3",
+            "1000000",
+            "9007199254740993",
+            "18446744073709551615",
+        ];
+        let mut text = String::with_capacity(whole.len());
+        let mut rest = whole;
+        while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+            let (before, from) = rest.split_at(at);
+            let end = from
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(from.len());
+            text.push_str(before);
+            text.push_str(match self.random.u8(..20) {
+                0 => NUMBERS[self.random.usize(..NUMBERS.len())],
+                _ => &from[..end],
+            });
+            rest = &from[end..];
+        }
+        text + rest
     }
 
     /// A file with some of its bytes changed, moved, doubled or gone.
@@ -203,19 +237,57 @@ fn any_file_ends_in_text_or_an_error() {
     eprintln!("{} files", fuzz.rounds);
 }
 
-#[tokio::test]
-async fn any_import_ends_in_a_session_or_an_error() {
-    let mut fuzz = Fuzz::new();
+/// A session with something of everything, as it is exported.
+async fn exported() -> String {
     let sessions = MemorySessions::new();
-    let key = sessions.create(NewSession::of("ann")).await.unwrap().key;
-    for n in 0..4 {
-        let turn = NewTurn::of(vec![
-            Message::user(format!("{n} \u{1F511}")),
-            Message::assistant("b"),
-        ]);
+    let new = NewSession::of("ann").with(|new| {
+        let window = json!({ "last": 4, "token_budget": 1_000, "summarise": false });
+        new.settings = json!({ "system": "Be brief.", "window": window })
+            .as_object()
+            .unwrap()
+            .clone();
+    });
+    let key = sessions.create(new).await.unwrap().key;
+    for kind in [
+        EntryKind::Training,
+        EntryKind::Talk,
+        EntryKind::Summary,
+        EntryKind::Talk,
+    ] {
+        let mut turn = NewTurn::of(vec![Message::user("a \u{1F511}"), Message::assistant("b")]);
+        for new in &mut turn.messages {
+            (new.kind, new.tokens) = (kind, Some(7));
+        }
+        if kind == EntryKind::Summary {
+            let extra = &mut turn.messages[1].message.extra;
+            extra.insert("covers".to_owned(), json!(2));
+        }
+        let turn = turn.keyed("turn");
         sessions.append(&key, Guard::default(), turn).await.unwrap();
+        sessions
+            .change(&key, Guard::default(), Change::default())
+            .await
+            .unwrap();
     }
-    let whole = sessions.export(&key).await.unwrap();
+    sessions.export(&key).await.unwrap()
+}
+
+#[tokio::test]
+async fn any_import_ends_in_a_session_that_can_be_spoken_in_or_an_error() {
+    let mut fuzz = Fuzz::new();
+    let steps = json!({ "keys": { "sk-secret-a": [{ "text": "yes" }] } }).to_string();
+    let endpoint = SimulatedEndpoint::start(Scenario::from_json(&steps).unwrap());
+    let endpoint = endpoint.await.unwrap();
+    let options = json!({
+        "provider": "anthropic", "base_url": endpoint.url(), "model": "sim-1",
+        "max_retries": 0, "credentials": [{ "id": "a", "secret": "sk-secret-a" }],
+    });
+    let wrapper = WrapperOptions::from_json(&options.to_string());
+    let wrapper = wrapper.unwrap().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = SqliteSessions::open(folder.path().join("sessions.db")).unwrap();
+    let places: [SharedSessions; 2] = [Arc::new(MemorySessions::new()), Arc::new(file)];
+    let whole = exported().await;
     let words = [
         "\n",
         "{",
@@ -227,29 +299,48 @@ async fn any_import_ends_in_a_session_or_an_error() {
         "[]",
         "\\u0000",
         "\"kind\":\"training\"",
+        "\"kind\":\"summary\",",
+        "\"covers\":18446744073709551615",
+        "\"tokens\":18446744073709551615,",
+        "\"token_budget\":18446744073709551615,",
         "\"owner\":\"\"",
         "-1",
         "1e400",
         "\"role\":\"\"",
     ];
+    let (mut made, mut spoken) = (0, 0);
     while fuzz.goes_on() {
-        let broken = fuzz.broken(whole.as_bytes(), &words);
+        // A small change is taken in more often.
+        let broken = match fuzz.random.bool() {
+            true => fuzz.broken(whole.as_bytes(), &words),
+            false => fuzz.counted(&whole).into_bytes(),
+        };
         let text = String::from_utf8_lossy(&broken);
+        let sessions = &places[usize::from(fuzz.rounds % 8 == 0)];
         match sessions.import("bob", Some("x".to_owned()), &text).await {
             // What was taken in can be used.
-            Ok(made) => {
-                sessions.pop(&made.key, Guard::default()).await.unwrap();
-                sessions.export(&made.key).await.unwrap();
-                sessions.delete(&made.key, Guard::default()).await.unwrap();
+            Ok(session) => {
+                made += 1;
+                let talk = Conversations::new(Arc::clone(sessions), wrapper.clone());
+                match talk.open(session.key.clone()).send("go on").await {
+                    Ok(reply) => {
+                        spoken += 1;
+                        assert_eq!(reply.session.turns, session.turns + 1);
+                    }
+                    Err(error) => assert!(!error.code().is_empty()),
+                }
+                sessions.pop(&session.key, Guard::default()).await.unwrap();
+                sessions.export(&session.key).await.unwrap();
+                let deleted = sessions.delete(&session.key, Guard::default());
+                deleted.await.unwrap();
             }
             Err(error) => assert!(!error.code().is_empty()),
         }
     }
-    assert_eq!(
-        sessions.count(Some("bob")).await.unwrap(),
-        0,
-        "SEED={}",
-        fuzz.seed
-    );
-    eprintln!("{} imports", fuzz.rounds);
+    for sessions in &places {
+        let left = sessions.count(Some("bob")).await.unwrap();
+        assert_eq!(left, 0, "SEED={}", fuzz.seed);
+    }
+    eprintln!("{} imports, {made} sessions, {spoken} replies", fuzz.rounds);
+    assert!(spoken > 0, "SEED={}", fuzz.seed);
 }

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credential_rotation::connect;
+use credential_rotation::job::JobId;
 use credential_rotation::provider::Message;
-use credential_rotation::session::{Guard, NewSession, NewTurn, SessionKey, SharedSessions};
+use credential_rotation::session::{
+    Guard, NewSession, NewTurn, SessionError, SessionKey, SharedSessions,
+};
 use futures_util::StreamExt;
 use futures_util::stream;
 
@@ -21,8 +24,11 @@ const TURNS: usize = 20;
 const WRITERS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Two owners use the same ids.
+const OWNERS: [&str; 2] = ["ann", "bob"];
+
 fn key(session: usize) -> SessionKey {
-    SessionKey::new("ann", &format!("s{session:04}")).unwrap()
+    SessionKey::new(OWNERS[session % 2], &format!("s{:04}", session / 2)).unwrap()
 }
 
 fn turn(session: usize, writer: usize, number: usize) -> NewTurn {
@@ -39,6 +45,44 @@ fn own_turns(writer: usize) -> impl Iterator<Item = usize> {
     (0..TURNS).filter(move |turn| turn % WRITERS == writer)
 }
 
+/// Adds a turn as the attempt of a writer's job, as those do who cannot know what became of
+/// what they sent: some say it twice, some by the version that they saw.
+async fn add(sessions: &SharedSessions, session: usize, writer: usize, number: usize) {
+    let key = key(session);
+    let head = sessions.get(&key).await.unwrap();
+    let job = JobId::from_text(&format!("w{writer}")).unwrap();
+    let as_attempt = |epoch| Guard::fenced(job.clone(), epoch).of(head.incarnation);
+    let epoch = number as u64 + 1;
+    let append = |guard| {
+        let turn = turn(session, writer, number).keyed(&format!("{writer}-{number}"));
+        sessions.append(&key, guard, turn)
+    };
+    if session % 10 < 2 {
+        let mut version = head.version;
+        loop {
+            let guard = Guard {
+                version: Some(version),
+                ..as_attempt(epoch)
+            };
+            match append(guard).await {
+                Ok(written) => break assert!(!written.repeated),
+                Err(SessionError::StaleVersion { actual, .. }) => version = actual,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        return;
+    }
+    assert!(!append(as_attempt(epoch)).await.unwrap().repeated);
+    if session % 10 < 4 {
+        assert!(append(as_attempt(epoch)).await.unwrap().repeated);
+        let late = append(as_attempt(epoch - 1)).await.unwrap_err();
+        assert_eq!(late.code(), "stale_attempt");
+        let foreign = Guard::default().of(head.incarnation + 1);
+        let foreign = append(foreign).await.unwrap_err();
+        assert_eq!(foreign.code(), "unknown_session");
+    }
+}
+
 #[tokio::test]
 #[ignore = "a process of the tests below"]
 async fn writes_its_turns_in_every_session() {
@@ -50,10 +94,7 @@ async fn writes_its_turns_in_every_session() {
             let sessions = Arc::clone(&sessions);
             async move {
                 for number in own_turns(writer) {
-                    let turn = turn(session, writer, number);
-                    let key = key(session);
-                    let added = sessions.append(&key, Guard::default(), turn);
-                    added.await.unwrap();
+                    add(&sessions, session, writer, number).await;
                 }
             }
         })
@@ -88,7 +129,8 @@ fn start(test: &str, url: &str, writer: usize) -> Child {
 async fn make(sessions: &SharedSessions, count: usize) {
     stream::iter(0..count)
         .for_each_concurrent(64, |session| async move {
-            let new = NewSession::of("ann").with_id(key(session).id());
+            let key = key(session);
+            let new = NewSession::of(key.owner()).with_id(key.id());
             sessions.create(new).await.unwrap();
         })
         .await;
@@ -126,6 +168,13 @@ async fn eight_processes_write(url: &str) {
         assert!(writer.wait().unwrap().success());
     }
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    for owner in OWNERS {
+        let own = sessions.count(Some(owner)).await.unwrap();
+        assert_eq!(own, SESSIONS as u64 / 2);
+    }
+    let foreign = SessionKey::new("cid", key(0).id()).unwrap();
+    let unknown = sessions.get(&foreign).await.unwrap_err();
+    assert_eq!(unknown.code(), "unknown_session");
     for session in 0..SESSIONS {
         let turns = read_turns(&sessions, session).await;
         assert_eq!(turns.len(), TURNS, "session {session}");

@@ -34,7 +34,7 @@ pub(super) fn read(told: &Value) -> SessionError {
             problem: text("message"),
         },
         "stale_attempt" => SessionError::Job(JobError::StaleAttempt {
-            id: JobId::from_text(&text("id")).unwrap(),
+            id: JobId::from_text(text("id")).unwrap(),
             epoch: number("epoch"),
         }),
         other => panic!("{other}: {told}"),

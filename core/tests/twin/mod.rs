@@ -117,7 +117,8 @@ impl Twin {
             let line = json!({ "number": state.0, "now": self.clock.now(), "wish": wish });
             writeln!(state.1, "{line}").unwrap();
         }
-        let mut told = told.await.expect("the other process ended");
+        // None comes when the other process has ended.
+        let mut told = told.await.unwrap();
         match told.get("error") {
             Some(error) => Err(errors::read(error)),
             None => Ok(serde_json::from_value(told["answer"].take()).unwrap()),
