@@ -316,7 +316,7 @@ async fn any_import_ends_in_a_session_that_can_be_spoken_in_or_an_error() {
             false => fuzz.counted(&whole).into_bytes(),
         };
         let text = String::from_utf8_lossy(&broken);
-        let sessions = &places[usize::from(fuzz.rounds % 8 == 0)];
+        let sessions = &places[usize::from(fuzz.rounds.is_multiple_of(8))];
         match sessions.import("bob", Some("x".to_owned()), &text).await {
             // What was taken in can be used.
             Ok(session) => {

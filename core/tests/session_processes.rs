@@ -50,7 +50,7 @@ fn own_turns(writer: usize) -> impl Iterator<Item = usize> {
 async fn add(sessions: &SharedSessions, session: usize, writer: usize, number: usize) {
     let key = key(session);
     let head = sessions.get(&key).await.unwrap();
-    let job = JobId::from_text(&format!("w{writer}")).unwrap();
+    let job = JobId::from_text(format!("w{writer}")).unwrap();
     let as_attempt = |epoch| Guard::fenced(job.clone(), epoch).of(head.incarnation);
     let epoch = number as u64 + 1;
     let append = |guard| {

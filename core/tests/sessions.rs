@@ -187,6 +187,45 @@ async fn a_session_moves_from_backend_to_backend_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_a_failover_lost_is_not_built_upon() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let redis = servers::Redis::start(&[]);
+    let one = RedisSessions::connect(&redis.url()).await.unwrap();
+    let another = RedisSessions::connect(&redis.url()).await.unwrap();
+    let key = one.create(NewSession::of("ann").with_id("s")).await;
+    let key = key.unwrap().key;
+    let say = |sessions: &RedisSessions, text: &str| {
+        let turn = NewTurn::of(vec![Message::user(text)]);
+        let (sessions, key) = (sessions.clone(), key.clone());
+        async move { sessions.append(&key, Guard::default(), turn).await.unwrap() }
+    };
+    say(&one, "kept").await;
+    let parts = ["s", "m"].map(|part| format!("cr:sessions:{{ann}}:{part}:s"));
+    let before = |part: &str| format!("{part}:before");
+    for part in &parts {
+        assert_eq!(redis.cli(&["COPY", part, &before(part)]), "1");
+    }
+    say(&one, "lost").await;
+    for part in &parts {
+        assert_eq!(redis.cli(&["RENAME", &before(part), part]), "OK");
+    }
+    say(&another, "after").await;
+    // It has seen as many writes as there are, but not the same.
+    let head = say(&one, "more").await.session;
+    let entries = another.last(&key, 9).await.unwrap();
+    let text = |entry: &Entry| entry.message.content.text();
+    let texts: Vec<String> = entries.iter().map(text).collect();
+    assert_eq!(texts, ["kept", "after", "more"]);
+    let bytes: usize = entries
+        .iter()
+        .map(|entry| serde_json::to_string(entry).unwrap().len())
+        .sum();
+    assert_eq!((head.messages, head.bytes), (3, bytes as u64));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_no_owner_without_sessions() {
     if !servers::redis_is_there() {
         return;
