@@ -256,6 +256,8 @@ impl SessionManager for RedisSessions {
         body: Bytes,
     ) -> Result<(), SessionError> {
         check_file(name, &body, 0)?;
+        // By an old head the body would be sent in vain.
+        self.shared.heads.invalidate(key);
         let put = |before: &Head, head: &Head, _: &Effect| {
             let call = self.call(key.owner(), "put").with(key.id());
             let call = stored(call, before, head)?.with(name).number(FILE_LIMIT);
