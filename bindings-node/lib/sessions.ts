@@ -12,6 +12,8 @@ export type SessionKey = string | { readonly id: string; readonly owner?: string
 export interface Session {
   readonly owner: string;
   readonly id: string;
+  /** Tells it from others that had this id before it or will behind it. */
+  readonly incarnation: number;
   /** What people call it. */
   readonly name?: string;
   readonly tags: readonly string[];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use credential_rotation::session::{SessionError, SessionKey, SharedSessions, wire};
+use credential_rotation::session::{Guard, SessionError, SessionKey, SharedSessions, wire};
 use credential_rotation::{Error, connect};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -70,7 +70,9 @@ impl SessionManager {
         let (sessions, body) = (self.connected(), Bytes::copy_from_slice(&body));
         desk.shared().submit(number, async move {
             let key = SessionKey::new(&owner, &id).map_err(Error::from)?;
-            let put = sessions?.put_file(&key, &name, body).await;
+            let put = sessions?
+                .put_file(&key, Guard::default(), &name, body)
+                .await;
             put.map_err(Error::from)?;
             Ok("null".to_owned())
         })

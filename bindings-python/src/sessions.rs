@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use credential_rotation::session::{SessionError, SessionKey, SharedSessions, wire};
+use credential_rotation::session::{Guard, SessionError, SessionKey, SharedSessions, wire};
 use credential_rotation::{Error, connect};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -54,7 +54,9 @@ impl SessionManager {
         body: Vec<u8>,
     ) -> PyResult<()> {
         let key = done(py, SessionKey::new(owner, id))?;
-        let put = self.sessions.put_file(&key, name, Bytes::from(body));
+        let put = self
+            .sessions
+            .put_file(&key, Guard::default(), name, Bytes::from(body));
         done(py, block_on(py, put)?)
     }
 

@@ -341,7 +341,7 @@ async fn training_and_generation_run_as_jobs_in_order() {
     let session = place.sessions.get(key).await.unwrap();
     assert_eq!((session.turns, session.jobs.len()), (2, 0));
     // A job for a session that is gone fails at once.
-    place.sessions.delete(key).await.unwrap();
+    place.sessions.delete(key, Guard::default()).await.unwrap();
     let submit = conversations.submit_generation(&*jobs, key, &ovens, job("h"));
     assert_eq!(submit.await.unwrap_err().code(), "unknown_session");
     handle.stop();

@@ -240,7 +240,7 @@ async fn any_import_ends_in_a_session_or_an_error() {
             Ok(made) => {
                 sessions.pop(&made.key, Guard::default()).await.unwrap();
                 sessions.export(&made.key).await.unwrap();
-                sessions.delete(&made.key).await.unwrap();
+                sessions.delete(&made.key, Guard::default()).await.unwrap();
             }
             Err(error) => assert!(!error.code().is_empty()),
         }

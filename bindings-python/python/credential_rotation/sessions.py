@@ -41,6 +41,8 @@ class Session:
     settings: dict[str, Any] = field(default_factory=dict)
     removed_at: int = 0
     """The version of the last removal of messages."""
+    incarnation: int = 0
+    """Tells it from others that had this id before it or will behind it."""
     training: list[int] = field(default_factory=list)
     """The places of messages that trained it."""
     summary: int | None = None

@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock, millis};
 use crate::error::Error;
 use crate::job::worker::Handler;
 use crate::job::{JobError, JobId, JobManager, JobSpec, JobState, Payload, QueueLimits};
-use crate::session::{FILE_LIMIT, SessionError, SessionKey};
+use crate::session::{FILE_LIMIT, Guard, SessionError, SessionKey};
 
 /// The queue of both kinds, unless another is named.
 pub const QUEUE: &str = "conversations";
@@ -105,7 +105,10 @@ impl Conversations {
         let submitted = submit(jobs, key, TRAINING, lesson, job.with_id(id)).await;
         if let (Err(_), Some(file)) = (&submitted, file) {
             // Best effort: it goes with its session otherwise.
-            let _ = self.sessions().drop_file(key, &file).await;
+            let _ = self
+                .sessions()
+                .drop_file(key, Guard::default(), &file)
+                .await;
         }
         submitted
     }
@@ -120,7 +123,10 @@ impl Conversations {
         body: Bytes,
     ) -> Result<(), Error> {
         let sessions = self.sessions();
-        match sessions.put_file(key, name, body.clone()).await {
+        match sessions
+            .put_file(key, Guard::default(), name, body.clone())
+            .await
+        {
             Err(SessionError::TooLarge { limit, .. }) if limit == FILE_LIMIT => {}
             put => return Ok(put?),
         }
@@ -129,10 +135,12 @@ impl Conversations {
         let ids: Vec<JobId> = names.iter().filter_map(of_job).collect();
         for (id, job) in ids.iter().zip(jobs.get(&ids).await?) {
             if job.map_or_else(|| is_old(id), |job| job.status.state.is_finished()) {
-                sessions.drop_file(key, &upload(id)).await?;
+                sessions
+                    .drop_file(key, Guard::default(), &upload(id))
+                    .await?;
             }
         }
-        Ok(sessions.put_file(key, name, body).await?)
+        Ok(sessions.put_file(key, Guard::default(), name, body).await?)
     }
 
     /// Asks for a text to be written.

@@ -217,6 +217,7 @@ impl Prepared {
             let guard = Guard {
                 version: Some(version),
                 fence: fence.clone(),
+                ..Guard::default()
             };
             let stale = match host.sessions.append(key, guard, turn.clone()).await {
                 Err(stale @ SessionError::StaleVersion { .. }) => stale,
@@ -236,6 +237,7 @@ impl Prepared {
                 Guard {
                     version: Some(version),
                     fence,
+                    ..Guard::default()
                 },
                 turn,
             )

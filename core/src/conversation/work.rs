@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::job::worker::{Context, Handler, HandlerError};
 use crate::job::{Failure, JobError, Payload};
-use crate::session::{Fence, Guard, SessionError, SessionKey, Verb, Write};
+use crate::session::{Guard, SessionError, SessionKey, Verb, Write};
 
 /// A session whose worker died is kept from clean-up for so long beyond the attempt's time.
 const GRACE_MS: u64 = 3_600_000;
@@ -61,7 +61,7 @@ impl Conversations {
             && over
         {
             // Best effort: it goes with its session otherwise.
-            let _ = sessions.drop_file(&key, file).await;
+            let _ = sessions.drop_file(&key, Guard::default(), file).await;
         }
         self.end(job, &key).await;
         if trained.is_ok() {
@@ -120,13 +120,7 @@ impl Conversations {
 
 fn guard(job: &Context) -> Guard {
     let lease = job.lease();
-    Guard {
-        version: None,
-        fence: Some(Fence {
-            job: lease.id.clone(),
-            epoch: lease.epoch,
-        }),
-    }
+    Guard::fenced(lease.id.clone(), lease.epoch)
 }
 
 /// Follows a turn to its end, saying how far it is; stops when the attempt is called off.

@@ -65,11 +65,12 @@ pub trait SessionManager: Send + Sync + fmt::Debug {
     async fn count(&self, owner: Option<&str>) -> Result<u64, SessionError>;
 
     /// Removes a session with all that is kept with it. Writes of its jobs are refused from
-    /// then on.
+    /// then on, as long as their guards name the incarnation that they began with.
     ///
     /// # Errors
-    /// [`SessionError::UnknownSession`], or when the backend cannot be used.
-    async fn delete(&self, key: &SessionKey) -> Result<(), SessionError>;
+    /// [`SessionError::UnknownSession`], what the guard refuses, or when the backend cannot be
+    /// used.
+    async fn delete(&self, key: &SessionKey, guard: Guard) -> Result<(), SessionError>;
 
     /// Removes sessions that were not used for so long and on which no job works. Tells how
     /// many.
@@ -79,13 +80,18 @@ pub trait SessionManager: Send + Sync + fmt::Debug {
     async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError>;
 
     /// Keeps a file with a session, until it is dropped or the session goes: an upload that
-    /// a job on another host is to read.
+    /// a job on another host is to read. The session counts as used.
     ///
     /// # Errors
-    /// [`SessionError::UnknownSession`], [`SessionError::TooLarge`] over
-    /// [`FILE_BYTES`] or [`FILE_LIMIT`] files, or when the backend cannot be used.
-    async fn put_file(&self, key: &SessionKey, name: &str, body: Bytes)
-    -> Result<(), SessionError>;
+    /// [`SessionError::UnknownSession`], what the guard refuses, [`SessionError::TooLarge`]
+    /// over [`FILE_BYTES`] or [`FILE_LIMIT`] files, or when the backend cannot be used.
+    async fn put_file(
+        &self,
+        key: &SessionKey,
+        guard: Guard,
+        name: &str,
+        body: Bytes,
+    ) -> Result<(), SessionError>;
 
     /// Reads a file.
     ///
@@ -99,11 +105,17 @@ pub trait SessionManager: Send + Sync + fmt::Debug {
     /// [`SessionError::UnknownSession`], or when the backend cannot be used.
     async fn files(&self, key: &SessionKey) -> Result<Vec<String>, SessionError>;
 
-    /// Drops a file. Tells whether it was there.
+    /// Drops a file. Tells whether it was there. The session counts as used.
     ///
     /// # Errors
-    /// When the backend cannot be used.
-    async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError>;
+    /// [`SessionError::UnknownSession`], what the guard refuses, or when the backend cannot be
+    /// used.
+    async fn drop_file(
+        &self,
+        key: &SessionKey,
+        guard: Guard,
+        name: &str,
+    ) -> Result<bool, SessionError>;
 
     /// Adds a turn.
     ///
@@ -155,8 +167,8 @@ pub trait SessionManager: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// As [`SessionManager::write`].
-    async fn touch(&self, key: &SessionKey) -> Result<Session, SessionError> {
-        let (guard, verb) = (Guard::default(), Verb::Touch);
+    async fn touch(&self, key: &SessionKey, guard: Guard) -> Result<Session, SessionError> {
+        let verb = Verb::Touch;
         Ok(self.write(key, Write { guard, verb }).await?.session)
     }
 

@@ -12,8 +12,8 @@ use super::manager::check_file;
 use super::query::unknown;
 use super::rules::{Head, Tail};
 use super::{
-    Entry, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
-    SessionPage, Transcript, Write, Written,
+    Entry, Guard, NewSession, Range, Session, SessionError, SessionFilter, SessionKey,
+    SessionManager, SessionPage, Transcript, Write, Written,
 };
 use crate::clock::{Clock, SystemClock, millis};
 
@@ -64,6 +64,18 @@ impl MemorySessions {
                 held: Mutex::default(),
             }),
         }
+    }
+
+    /// A session's head behind a touch, to be kept along with what it goes with.
+    fn touched(
+        &self,
+        held: &Held,
+        key: &SessionKey,
+        guard: Guard,
+    ) -> Result<Box<Head>, SessionError> {
+        let mut head = held.find(key)?.head.clone();
+        head.apply(Write::touch(guard), None, self.shared.clock.now())?;
+        Ok(head)
     }
 
     /// Refuses what would be over the limit, before anything is changed.
@@ -199,8 +211,10 @@ impl SessionManager for MemorySessions {
         Ok(count as u64)
     }
 
-    async fn delete(&self, key: &SessionKey) -> Result<(), SessionError> {
-        self.shared.held.lock().remove(key)
+    async fn delete(&self, key: &SessionKey, guard: Guard) -> Result<(), SessionError> {
+        let mut held = self.shared.held.lock();
+        self.touched(&held, key, guard)?;
+        held.remove(key)
     }
 
     async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError> {
@@ -223,17 +237,21 @@ impl SessionManager for MemorySessions {
     async fn put_file(
         &self,
         key: &SessionKey,
+        guard: Guard,
         name: &str,
         body: Bytes,
     ) -> Result<(), SessionError> {
         let mut held = self.shared.held.lock();
+        let head = self.touched(&held, key, guard)?;
         let files = &held.find(key)?.files;
         let others = files.keys().filter(|has| ***has != *name).count();
         check_file(name, &body, others as u64)?;
         let before = files.get(name).map_or(0, Bytes::len) as u64;
         let size = body.len() as u64;
         self.room(&held, size.saturating_sub(before))?;
-        held.find_mut(key)?.files.insert(name.into(), body);
+        let kept = held.find_mut(key)?;
+        kept.files.insert(name.into(), body);
+        kept.head = head;
         held.bytes = (held.bytes + size).saturating_sub(before);
         Ok(())
     }
@@ -257,9 +275,17 @@ impl SessionManager for MemorySessions {
         Ok(names)
     }
 
-    async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
+    async fn drop_file(
+        &self,
+        key: &SessionKey,
+        guard: Guard,
+        name: &str,
+    ) -> Result<bool, SessionError> {
         let mut held = self.shared.held.lock();
-        let dropped = held.find_mut(key)?.files.remove(name);
+        let head = self.touched(&held, key, guard)?;
+        let kept = held.find_mut(key)?;
+        kept.head = head;
+        let dropped = kept.files.remove(name);
         if let Some(body) = &dropped {
             held.bytes = held.bytes.saturating_sub(body.len() as u64);
         }

@@ -3,6 +3,7 @@
 //! [`SessionManager`] is the seam; memory, SQLite and Redis are behind it. It knows messages
 //! and versions; who speaks with a model is a conversation.
 
+mod drawn;
 mod entry;
 mod error;
 mod key;

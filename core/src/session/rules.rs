@@ -1,16 +1,19 @@
-//! The rules of sessions. Pure: every backend loads a [`Head`], applies a write, and stores
-//! what came of it as one.
+//! The rules of sessions. Pure, but for numbers by chance: every backend loads a [`Head`],
+//! applies a write, and stores what came of it as one.
+
+mod attempts;
 
 use serde::{Deserialize, Serialize};
 
+use super::drawn::drawn;
 use super::key::check_name;
+use super::query::unknown;
 use super::session::check_description;
 use super::{
-    AttachedJob, Change, Entry, EntryKind, Fence, Guard, NewSession, NewTurn, Session,
-    SessionError, SessionKey, Verb, Write,
+    Change, Entry, EntryKind, Fence, Guard, NewSession, NewTurn, Session, SessionError, SessionKey,
+    Verb, Write,
 };
 use crate::clock::EpochMillis;
-use crate::job::JobError;
 
 /// The most messages of a session.
 pub const MESSAGE_LIMIT: u64 = 100_000;
@@ -20,24 +23,22 @@ pub const MESSAGE_BYTES: u64 = 8 << 20;
 pub const SESSION_BYTES: u64 = 64 << 20;
 /// The most messages that train a session.
 pub const TRAINING_LIMIT: usize = 64;
-/// The most jobs that work on a session at once.
-const JOB_LIMIT: usize = 64;
 /// Turns whose names are remembered.
 const KEYS_KEPT: usize = 32;
-/// Attempts of jobs that work no more and are remembered, to refuse their late writes.
-const FENCES_KEPT: usize = 64;
 
 /// A session as it is stored: what users see, and what only the rules know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Head {
     #[serde(flatten)]
     pub(super) session: Session,
-    /// Grows with every write, those that leave the version alone included.
+    /// Another one with every write, those that leave the version alone included. Drawn, not
+    /// counted: neither a session that was made anew nor a server that lost its last writes
+    /// comes to one that was before.
     pub(super) revision: u64,
     /// Names of the last turns, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     keys: Vec<Box<str>>,
-    /// Attempts that were detached, oldest first.
+    /// Attempts of jobs that work on it no more, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     past: Vec<Fence>,
 }
@@ -76,6 +77,7 @@ impl Head {
         let key = new.key()?;
         let session = Session {
             key,
+            incarnation: drawn(),
             name: new.name.filter(|name| !name.is_empty()),
             tags: new.tags,
             settings: new.settings,
@@ -92,7 +94,7 @@ impl Head {
         };
         let mut head = Self {
             session,
-            revision: 1,
+            revision: drawn(),
             keys: Vec::new(),
             past: Vec::new(),
         };
@@ -124,7 +126,7 @@ impl Head {
         tail: Option<Tail>,
         now: EpochMillis,
     ) -> Result<Effect, SessionError> {
-        self.session.jobs.retain(|job| job.until > now);
+        self.let_go(now);
         let Write { guard, verb } = write;
         self.admit(&guard)?;
         let mut effect = Effect::default();
@@ -153,7 +155,7 @@ impl Head {
         if let Some(fence) = guard.fence {
             self.note(fence);
         }
-        self.revision += 1;
+        self.revision = drawn();
         self.session.active_at = self.session.active_at.max(now);
         Ok(effect)
     }
@@ -168,20 +170,11 @@ impl Head {
     }
 
     fn admit(&self, guard: &Guard) -> Result<(), SessionError> {
-        if let Some(fence) = &guard.fence {
-            let attached = self.session.jobs.iter().find(|job| job.id == fence.job);
-            let past = self.past.iter().find(|past| past.job == fence.job);
-            let newest = [attached.map(|job| job.epoch), past.map(|past| past.epoch)]
-                .into_iter()
-                .flatten()
-                .max();
-            if newest.is_some_and(|newest| newest > fence.epoch) {
-                return Err(SessionError::Job(JobError::StaleAttempt {
-                    id: fence.job.clone(),
-                    epoch: fence.epoch,
-                }));
-            }
+        let another = |meant: u64| meant != self.session.incarnation;
+        if guard.incarnation.is_some_and(another) {
+            return Err(unknown(self.key()));
         }
+        self.admit_attempt(guard.fence.as_ref())?;
         match guard.version {
             Some(expected) if expected != self.session.version => Err(SessionError::StaleVersion {
                 id: self.key().id().to_owned(),
@@ -291,50 +284,9 @@ impl Head {
         session.version += 1;
         Ok(())
     }
-
-    fn attach(&mut self, guard: &Guard, until: EpochMillis) -> Result<(), SessionError> {
-        let fence = fence(guard)?;
-        self.past.retain(|past| past.job != fence.job);
-        let jobs = &mut self.session.jobs;
-        jobs.retain(|job| job.id != fence.job);
-        if jobs.len() >= JOB_LIMIT {
-            let remedy = "let some of them end first";
-            return Err(too_large("number of jobs", 65, JOB_LIMIT as u64, remedy));
-        }
-        jobs.push(AttachedJob {
-            id: fence.job.clone(),
-            epoch: fence.epoch,
-            until,
-        });
-        Ok(())
-    }
-
-    fn detach(&mut self, guard: &Guard) -> Result<(), SessionError> {
-        let fence = fence(guard)?;
-        self.session.jobs.retain(|job| job.id != fence.job);
-        Ok(())
-    }
-
-    /// Remembers the latest attempt of a job that wrote, attached or not.
-    fn note(&mut self, fence: Fence) {
-        let jobs = &mut self.session.jobs;
-        if let Some(attached) = jobs.iter_mut().find(|job| job.id == fence.job) {
-            attached.epoch = fence.epoch;
-            return;
-        }
-        self.past.retain(|past| past.job != fence.job);
-        self.past.push(fence);
-        let over = self.past.len().saturating_sub(FENCES_KEPT);
-        self.past.drain(..over);
-    }
 }
 
 const FULL: &str = "clear the session, or go on in a new one";
-
-fn fence(guard: &Guard) -> Result<&Fence, SessionError> {
-    let missing = || SessionError::invalid("fence", "say which job's attempt works on it");
-    guard.fence.as_ref().ok_or_else(missing)
-}
 
 fn check_turn(turn: &NewTurn) -> Result<(), SessionError> {
     if turn.messages.is_empty() {

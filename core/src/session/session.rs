@@ -19,6 +19,9 @@ pub struct Session {
     /// Whose it is and which.
     #[serde(flatten)]
     pub key: SessionKey,
+    /// Tells it from others that had this key before it or will behind it: a number up to 2^53.
+    #[serde(default)]
+    pub incarnation: u64,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,

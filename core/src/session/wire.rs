@@ -59,6 +59,8 @@ enum Wish {
     },
     Touch {
         key: SessionKey,
+        #[serde(default)]
+        guard: Guard,
     },
     List {
         filter: SessionFilter,
@@ -69,6 +71,8 @@ enum Wish {
     },
     Delete {
         key: SessionKey,
+        #[serde(default)]
+        guard: Guard,
     },
     CleanUp {
         idle_ms: u64,
@@ -92,6 +96,8 @@ enum Wish {
     },
     DropFile {
         key: SessionKey,
+        #[serde(default)]
+        guard: Guard,
         name: String,
     },
 }
@@ -118,10 +124,10 @@ pub async fn perform(sessions: &dyn SessionManager, wish: &str) -> Result<String
         Wish::Change { key, guard, change } => write(key, guard, Verb::Change(change)).await,
         Wish::Attach { key, guard, for_ms } => write(key, guard, Verb::Attach { for_ms }).await,
         Wish::Detach { key, guard } => write(key, guard, Verb::Detach).await,
-        Wish::Touch { key } => write(key, Guard::default(), Verb::Touch).await,
+        Wish::Touch { key, guard } => write(key, guard, Verb::Touch).await,
         Wish::List { filter } => told(&sessions.list(&filter).await?),
         Wish::Count { owner } => told(&sessions.count(owner.as_deref()).await?),
-        Wish::Delete { key } => told(&sessions.delete(&key).await?),
+        Wish::Delete { key, guard } => told(&sessions.delete(&key, guard).await?),
         Wish::CleanUp { idle_ms } => {
             told(&sessions.clean_up(Duration::from_millis(idle_ms)).await?)
         }
@@ -129,7 +135,7 @@ pub async fn perform(sessions: &dyn SessionManager, wish: &str) -> Result<String
         Wish::Export { key } => told(&sessions.export(&key).await?),
         Wish::Import { owner, id, lines } => told(&sessions.import(&owner, id, &lines).await?),
         Wish::Files { key } => told(&sessions.files(&key).await?),
-        Wish::DropFile { key, name } => told(&sessions.drop_file(&key, &name).await?),
+        Wish::DropFile { key, guard, name } => told(&sessions.drop_file(&key, guard, &name).await?),
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Guard {
     /// The job's attempt that writes, where one does: an earlier one is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fence: Option<Fence>,
+    /// The incarnation that is meant, where one is: the session that was made under the same
+    /// id behind it is another, and the one that is meant is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
 }
 
 /// An attempt of a job.
@@ -112,7 +116,7 @@ impl Guard {
     pub fn at(version: u64) -> Self {
         Self {
             version: Some(version),
-            fence: None,
+            ..Self::default()
         }
     }
 
@@ -120,9 +124,24 @@ impl Guard {
     #[must_use]
     pub fn fenced(job: JobId, epoch: u64) -> Self {
         Self {
-            version: None,
             fence: Some(Fence { job, epoch }),
+            ..Self::default()
         }
+    }
+
+    /// If it is still that session, and not one of the same id that was made behind it.
+    #[must_use]
+    pub fn of(mut self, incarnation: u64) -> Self {
+        self.incarnation = Some(incarnation);
+        self
+    }
+}
+
+impl Write {
+    /// What goes with a change of something that is kept beside the messages.
+    pub(super) fn touch(guard: Guard) -> Self {
+        let verb = Verb::Touch;
+        Self { guard, verb }
     }
 }
 

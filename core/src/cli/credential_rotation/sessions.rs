@@ -13,7 +13,7 @@ use crate::config::invalid;
 use crate::connect;
 use crate::error::Error;
 use crate::session::{
-    Range, SESSION_BYTES, Session, SessionError, SessionFilter, SessionKey, SharedSessions,
+    Guard, Range, SESSION_BYTES, Session, SessionError, SessionFilter, SessionKey, SharedSessions,
 };
 
 /// Where the sessions are, when the command line does not say.
@@ -230,7 +230,9 @@ impl Many {
     async fn delete(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
         let sessions = self.place.connect().await?;
         for id in &self.ids {
-            sessions.delete(&SessionKey::new(&self.owner, id)?).await?;
+            sessions
+                .delete(&SessionKey::new(&self.owner, id)?, Guard::default())
+                .await?;
             if !as_json {
                 shell.say(&format!("{}/{id} is removed", self.owner))?;
             }

@@ -17,6 +17,12 @@ pub(super) fn text(head: &Head) -> Result<String, SessionError> {
     serde_json::to_string(head).map_err(|e| SessionError::invalid("session", e.to_string()))
 }
 
+/// The head that is stored, and the one that it was decided by.
+pub(super) fn stored(call: Call, before: &Head, head: &Head) -> Result<Call, SessionError> {
+    let call = call.number(before.revision).number(head.revision);
+    Ok(call.with(text(head)?).number(head.session.active_at))
+}
+
 pub(super) fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, SessionError> {
     let Value::BulkString(text) = value else {
         return Err(garbled().into());

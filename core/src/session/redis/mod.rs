@@ -16,18 +16,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{Value, cmd};
 
-use self::answers::{add, heads, text, transcript};
+use self::answers::{add, heads, stored, text, transcript};
 use self::script::owner_prefix;
-use self::store::STEP;
+use self::store::{STEP, TRIES};
 use super::manager::{FILE_LIMIT, check_file};
 use super::query::{unknown, unknown_file};
-use super::rules::Head;
+use super::rules::{Effect, Head};
 use super::{
-    NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
-    SessionPage, Transcript, Verb, Write, Written,
+    Guard, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
+    SessionPage, Transcript, Write, Written,
 };
 use crate::clock::{Clock, SystemClock, millis};
-use crate::job::JobError;
 use crate::job::redis::address::Address;
 use crate::job::redis::check::connected;
 use crate::job::redis::decode::garbled;
@@ -35,8 +34,6 @@ use crate::job::redis::link::Link;
 
 /// Heads that a process remembers, so that a write takes one round trip.
 const HEADS: u64 = 10_000;
-/// How often a write is decided anew because another came first.
-const TRIES: u32 = 1_000;
 
 /// Sessions in Redis. Clones share the connection.
 #[derive(Clone)]
@@ -118,56 +115,20 @@ impl SessionManager for RedisSessions {
     }
 
     async fn write(&self, key: &SessionKey, write: Write) -> Result<Written, SessionError> {
-        let now = self.shared.clock.now();
-        let known = self.shared.heads.get(key);
-        // A remembered head may be old: what it refuses, the present one may not.
-        let mut fresh = known.is_none();
-        let mut seen = match known {
-            Some(head) => head,
-            None => self.head(key).await?,
-        };
-        for _ in 0..TRIES {
-            let tail = match write.verb {
-                Verb::Pop => self.tail(key, &seen).await?,
-                _ => None,
+        let commit = |before: &Head, head: &Head, effect: &Effect| {
+            let call = self.call(key.owner(), "commit").with(key.id());
+            let call = stored(call, before, head)?;
+            let call = match effect.keep {
+                Some(keep) => call.number(keep),
+                None => call.with("-1"),
             };
-            let mut head = Head::clone(&seen);
-            match head.apply(write.clone(), tail, now) {
-                Ok(effect) if effect.repeated => {
-                    if fresh {
-                        return Ok(Written {
-                            session: head.session,
-                            repeated: true,
-                        });
-                    }
-                }
-                Ok(effect) => match self.commit(key, seen.revision, &head, &effect).await? {
-                    None => {
-                        let session = head.session.clone();
-                        self.shared.heads.insert(key.clone(), Arc::new(head));
-                        return Ok(Written {
-                            session,
-                            repeated: false,
-                        });
-                    }
-                    Some(present) => {
-                        (seen, fresh) = (present, true);
-                        continue;
-                    }
-                },
-                Err(refusal) => {
-                    if fresh {
-                        return Err(refusal);
-                    }
-                }
-            }
-            (seen, fresh) = (self.head(key).await?, true);
-        }
-        Err(SessionError::Job(JobError::Unavailable {
-            backend: self.backend(),
-            problem: format!("others wrote to session `{}` all the time", key.id()),
-            remedy: "try again".to_owned(),
-        }))
+            Ok(add(call, &effect.add))
+        };
+        let (head, answer) = self.decide(key, write, commit).await?;
+        Ok(Written {
+            session: head.session.clone(),
+            repeated: answer.is_none(),
+        })
     }
 
     async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError> {
@@ -256,13 +217,18 @@ impl SessionManager for RedisSessions {
         Ok(count)
     }
 
-    async fn delete(&self, key: &SessionKey) -> Result<(), SessionError> {
-        let call = self.call(key.owner(), "delete").with(key.id()).with("");
-        self.shared.heads.invalidate(key);
-        match self.run(call).await? {
-            Value::Int(1) => Ok(()),
-            _ => Err(unknown(key)),
+    async fn delete(&self, key: &SessionKey, guard: Guard) -> Result<(), SessionError> {
+        let call = || self.call(key.owner(), "delete").with(key.id());
+        if guard == Guard::default() {
+            if self.run(call().with("")).await? == Value::Nil {
+                return Err(unknown(key));
+            }
+        } else {
+            let delete = |before: &Head, _: &Head, _: &Effect| Ok(call().number(before.revision));
+            self.decide(key, Write::touch(guard), delete).await?;
         }
+        self.shared.heads.invalidate(key);
+        Ok(())
     }
 
     async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError> {
@@ -296,15 +262,19 @@ impl SessionManager for RedisSessions {
     async fn put_file(
         &self,
         key: &SessionKey,
+        guard: Guard,
         name: &str,
         body: Bytes,
     ) -> Result<(), SessionError> {
         check_file(name, &body, 0)?;
-        let call = self.call(key.owner(), "put").with(key.id()).with(name);
-        match self.run(call.number(FILE_LIMIT).with(&body)).await? {
-            Value::Int(1) => Ok(()),
-            Value::Int(others) if others < 0 => check_file(name, &body, others.unsigned_abs()),
-            _ => Err(unknown(key)),
+        let put = |before: &Head, head: &Head, _: &Effect| {
+            let call = self.call(key.owner(), "put").with(key.id());
+            let call = stored(call, before, head)?.with(name).number(FILE_LIMIT);
+            Ok(call.with(&body))
+        };
+        match self.decide(key, Write::touch(guard), put).await? {
+            (_, Some(others @ ..0)) => check_file(name, &body, others.unsigned_abs()),
+            _ => Ok(()),
         }
     }
 
@@ -332,11 +302,17 @@ impl SessionManager for RedisSessions {
         Ok(names)
     }
 
-    async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
-        let call = self.call(key.owner(), "drop").with(key.id()).with(name);
-        match self.run(call).await? {
-            Value::Int(dropped @ 0..) => Ok(dropped == 1),
-            _ => Err(unknown(key)),
-        }
+    async fn drop_file(
+        &self,
+        key: &SessionKey,
+        guard: Guard,
+        name: &str,
+    ) -> Result<bool, SessionError> {
+        let dropped = |before: &Head, head: &Head, _: &Effect| {
+            let call = self.call(key.owner(), "drop").with(key.id());
+            Ok(stored(call, before, head)?.with(name))
+        };
+        let (_, dropped) = self.decide(key, Write::touch(guard), dropped).await?;
+        Ok(dropped == Some(1))
     }
 }

@@ -18,14 +18,25 @@ local function push(key, from)
   end
 end
 
+-- Whether a session is not at that revision, and what to answer then: the present head if it
+-- went on, false if it is not there.
+local function past(id, expected)
+  local found = redis.call('HMGET', session(id), 'revision', 'head')
+  return found[1] ~= expected, found[2]
+end
+
+local function store(id, revision, head, used)
+  redis.call('HSET', session(id), 'revision', revision, 'head', head)
+  redis.call('ZADD', active, used, id)
+end
+
 local verbs = {}
 
 -- id, revision, head, last use, bodies… → 1, or 0 if the id is taken
 function verbs.create()
   local id, revision, head, used = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   if redis.call('EXISTS', session(id)) == 1 then return 0 end
-  redis.call('HSET', session(id), 'revision', revision, 'head', head)
-  redis.call('ZADD', active, used, id)
+  store(id, revision, head, used)
   redis.call('DEL', messages(id), files(id))
   push(messages(id), 7)
   return 1
@@ -34,13 +45,10 @@ end
 -- id, revision expected, revision, head, last use, messages to keep or -1, bodies…
 -- → 1, the present head if it went on, or nil if it is not there
 function verbs.commit()
-  local id, expected, revision, head = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-  local used, keep = ARGV[7], tonumber(ARGV[8])
-  local found = redis.call('HMGET', session(id), 'revision', 'head')
-  if not found[1] then return false end
-  if found[1] ~= expected then return found[2] end
-  redis.call('HSET', session(id), 'revision', revision, 'head', head)
-  redis.call('ZADD', active, used, id)
+  local id, keep = ARGV[3], tonumber(ARGV[8])
+  local gone, present = past(id, ARGV[4])
+  if gone then return present end
+  store(id, ARGV[5], ARGV[6], ARGV[7])
   if keep == 0 then
     redis.call('DEL', messages(id))
   elseif keep > 0 then
@@ -78,12 +86,13 @@ function verbs.read()
   return { head, bodies }
 end
 
--- id, revision or nothing → 1, 0 if it is not there, -1 if it went on
+-- id, revision expected or nothing → 1, the present head if it went on, or nil if it is not
+-- there
 function verbs.delete()
   local id, expected = ARGV[3], ARGV[4]
-  local revision = redis.call('HGET', session(id), 'revision')
-  if not revision then return 0 end
-  if expected ~= '' and revision ~= expected then return -1 end
+  if expected == '' then expected = redis.call('HGET', session(id), 'revision') end
+  local gone, present = past(id, expected)
+  if gone or not expected then return present end
   redis.call('DEL', session(id), messages(id), files(id))
   redis.call('ZREM', active, id)
   return 1
@@ -117,12 +126,15 @@ function verbs.idle()
   return heads
 end
 
--- id, name, most files, body → 1, 0 if there is no session, -count if there are too many
+-- id, revision expected, revision, head, last use, name, most files, body → 1, -count if there
+-- are too many, the present head if it went on, or nil if it is not there
 function verbs.put()
-  local id, name, most, body = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-  if redis.call('EXISTS', session(id)) == 0 then return 0 end
+  local id, name, most, body = ARGV[3], ARGV[8], tonumber(ARGV[9]), ARGV[10]
+  local gone, present = past(id, ARGV[4])
+  if gone then return present end
   local others = redis.call('HLEN', files(id)) - redis.call('HEXISTS', files(id), name)
   if others >= most then return -others end
+  store(id, ARGV[5], ARGV[6], ARGV[7])
   redis.call('HSET', files(id), name, body)
   return 1
 end
@@ -134,10 +146,13 @@ function verbs.files()
   return redis.call('HKEYS', files(id))
 end
 
--- id, name → 1 or 0 as it was there, -1 if there is no session
+-- id, revision expected, revision, head, last use, name → 1 or 0 as it was there, the present
+-- head if it went on, or nil if there is no session
 function verbs.drop()
-  local id, name = ARGV[3], ARGV[4]
-  if redis.call('EXISTS', session(id)) == 0 then return -1 end
+  local id, name = ARGV[3], ARGV[8]
+  local gone, present = past(id, ARGV[4])
+  if gone then return present end
+  store(id, ARGV[5], ARGV[6], ARGV[7])
   return redis.call('HDEL', files(id), name)
 end
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use redis::{Value, cmd};
 
 use super::RedisSessions;
-use super::answers::{add, bodies, bodies_of, heads, length, parse, text};
+use super::answers::{bodies, bodies_of, heads, length, parse};
 use super::script::{Call, owner_prefix};
 use crate::job::JobError;
 use crate::job::redis::decode::{Parts, garbled};
 use crate::session::query::{Mark, unknown};
 use crate::session::rules::{Effect, Head, Tail};
-use crate::session::{Entry, Session, SessionError, SessionFilter, SessionKey};
+use crate::session::{Entry, Session, SessionError, SessionFilter, SessionKey, Verb, Write};
 
 /// Sessions that one script looks at.
 pub(super) const STEP: u64 = 500;
+/// How often a write is decided anew because another came first.
+pub(super) const TRIES: u32 = 1_000;
 
 impl RedisSessions {
     pub(super) fn call(&self, owner: &str, verb: &str) -> Call {
@@ -63,34 +65,59 @@ impl RedisSessions {
         Ok(Some(Tail { place, bytes }))
     }
 
-    /// Stores what was decided. Gives the present head if the session went on.
-    pub(super) async fn commit(
+    /// Decides by the head that was seen last, and has a call store what that came to; by the
+    /// present one should the session have gone on. Gives the head behind it and the call's
+    /// answer, or none where there was nothing to store.
+    pub(super) async fn decide(
         &self,
         key: &SessionKey,
-        before: u64,
-        head: &Head,
-        effect: &Effect,
-    ) -> Result<Option<Arc<Head>>, SessionError> {
-        let mut call = self
-            .call(key.owner(), "commit")
-            .with(key.id())
-            .number(before)
-            .number(head.revision)
-            .with(text(head)?)
-            .number(head.session.active_at);
-        call = match effect.keep {
-            Some(keep) => call.number(keep),
-            None => call.with("-1"),
+        write: Write,
+        call: impl Fn(&Head, &Head, &Effect) -> Result<Call, SessionError> + Sync,
+    ) -> Result<(Arc<Head>, Option<i64>), SessionError> {
+        let now = self.shared.clock.now();
+        let known = self.shared.heads.get(key);
+        // A remembered head may be old: what it refuses, the present one may not.
+        let mut fresh = known.is_none();
+        let mut seen = match known {
+            Some(head) => head,
+            None => self.head(key).await?,
         };
-        let call = add(call, &effect.add);
-        match self.run(call).await? {
-            Value::Int(_) => Ok(None),
-            Value::Nil => {
-                self.shared.heads.invalidate(key);
-                Err(unknown(key))
+        for _ in 0..TRIES {
+            let tail = match write.verb {
+                Verb::Pop => self.tail(key, &seen).await?,
+                _ => None,
+            };
+            let mut head = Head::clone(&seen);
+            match head.apply(write.clone(), tail, now) {
+                Ok(effect) if effect.repeated && fresh => return Ok((Arc::new(head), None)),
+                Ok(effect) if effect.repeated => {}
+                Ok(effect) => match self.run(call(&seen, &head, &effect)?).await? {
+                    Value::Int(answer) => {
+                        let head = Arc::new(head);
+                        if answer >= 0 {
+                            self.shared.heads.insert(key.clone(), Arc::clone(&head));
+                        }
+                        return Ok((head, Some(answer)));
+                    }
+                    Value::Nil => {
+                        self.shared.heads.invalidate(key);
+                        return Err(unknown(key));
+                    }
+                    present => {
+                        (seen, fresh) = (Arc::new(parse(&present)?), true);
+                        continue;
+                    }
+                },
+                Err(refusal) if fresh => return Err(refusal),
+                Err(_) => {}
             }
-            present => Ok(Some(Arc::new(parse(&present)?))),
+            (seen, fresh) = (self.head(key).await?, true);
         }
+        Err(SessionError::Job(JobError::Unavailable {
+            backend: self.shared.link.address().shown.clone(),
+            problem: format!("others wrote to session `{}` all the time", key.id()),
+            remedy: "try again".to_owned(),
+        }))
     }
 
     pub(super) async fn owners(&self) -> Result<Vec<String>, SessionError> {

@@ -22,10 +22,10 @@ use super::manager::check_file;
 use super::query::{unknown, unknown_file};
 use super::rules::Head;
 use super::{
-    NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
+    Guard, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
     SessionPage, Transcript, Verb, Write, Written,
 };
-use crate::clock::{Clock, SystemClock, millis};
+use crate::clock::{Clock, EpochMillis, SystemClock, millis};
 use crate::job::sqlite::trouble::{self, count};
 
 /// Sessions that one step of a clean-up looks at.
@@ -195,11 +195,11 @@ impl SessionManager for SqliteSessions {
         Ok(count(self.engine()?.read(read).await?))
     }
 
-    async fn delete(&self, key: &SessionKey) -> Result<(), SessionError> {
-        let key = key.clone();
-        let delete = move |db: &rusqlite::Connection| match rows::find(db, &key)? {
-            Some((row, _)) => rows::delete(db, row).map(Ok),
-            None => Ok(Err(unknown(&key))),
+    async fn delete(&self, key: &SessionKey, guard: Guard) -> Result<(), SessionError> {
+        let (key, now) = (key.clone(), self.home.clock.now());
+        let delete = move |db: &rusqlite::Connection| match touched(db, &key, guard, now)? {
+            Ok((row, _)) => rows::delete(db, row).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
         };
         self.engine()?.write(delete).await
     }
@@ -232,13 +232,16 @@ impl SessionManager for SqliteSessions {
     async fn put_file(
         &self,
         key: &SessionKey,
+        guard: Guard,
         name: &str,
         body: Bytes,
     ) -> Result<(), SessionError> {
         let (key, name) = (key.clone(), name.to_owned());
+        let now = self.home.clock.now();
         let put = move |db: &rusqlite::Connection| {
-            let Some((row, _)) = rows::find(db, &key)? else {
-                return Ok(Err(unknown(&key)));
+            let (row, head) = match touched(db, &key, guard, now)? {
+                Ok(found) => found,
+                Err(refusal) => return Ok(Err(refusal)),
             };
             let others: i64 = db
                 .prepare_cached("SELECT count(*) FROM file WHERE session = ?1 AND name <> ?2")?
@@ -251,7 +254,7 @@ impl SessionManager for SqliteSessions {
                  ON CONFLICT (session, name) DO UPDATE SET body = excluded.body",
             )?
             .execute(params![row, name, &*body])?;
-            Ok(Ok(()))
+            rows::update(db, row, &head).map(Ok)
         };
         self.engine()?.write(put).await
     }
@@ -285,17 +288,39 @@ impl SessionManager for SqliteSessions {
         names.ok_or_else(|| unknown(key))
     }
 
-    async fn drop_file(&self, key: &SessionKey, name: &str) -> Result<bool, SessionError> {
+    async fn drop_file(
+        &self,
+        key: &SessionKey,
+        guard: Guard,
+        name: &str,
+    ) -> Result<bool, SessionError> {
         let (key, name) = (key.clone(), name.to_owned());
+        let now = self.home.clock.now();
         let dropped = move |db: &rusqlite::Connection| {
-            let Some((row, _)) = rows::find(db, &key)? else {
-                return Ok(Err(unknown(&key)));
+            let (row, head) = match touched(db, &key, guard, now)? {
+                Ok(found) => found,
+                Err(refusal) => return Ok(Err(refusal)),
             };
             let gone = db
                 .prepare_cached("DELETE FROM file WHERE session = ?1 AND name = ?2")?
                 .execute(params![row, name])?;
+            rows::update(db, row, &head)?;
             Ok(Ok(gone > 0))
         };
         self.engine()?.write(dropped).await
     }
+}
+
+/// A session's row, and its head behind a touch.
+fn touched(
+    db: &rusqlite::Connection,
+    key: &SessionKey,
+    guard: Guard,
+    now: EpochMillis,
+) -> rusqlite::Result<Result<(i64, Head), SessionError>> {
+    let Some((row, mut head)) = rows::find(db, key)? else {
+        return Ok(Err(unknown(key)));
+    };
+    let touched = head.apply(Write::touch(guard), None, now);
+    Ok(touched.map(|_| (row, head)))
 }

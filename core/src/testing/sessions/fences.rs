@@ -1,7 +1,10 @@
 //! Conditions of writes: versions, attempts of jobs, names of turns.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 
+use super::incarnations::of_every_guarded_verb;
 use super::{Store, code, job, made, say, texts, turn};
 use crate::session::{Guard, Verb, Write};
 
@@ -63,6 +66,52 @@ pub(super) async fn an_earlier_attempt_is_refused_while_and_behind_the_later_one
         verb: attach(),
     };
     assert_eq!(code(store.one.write(&key, nobody).await), "invalid_session");
+}
+
+pub(super) async fn an_earlier_attempt_is_refused_by_every_verb(store: Store) {
+    let key = made(&store, "s").await;
+    say(&store.one, &key, "a").await;
+    // A file is a write like others: who put one later is the later attempt.
+    let put = |epoch| {
+        let guard = Guard::fenced(job("j"), epoch);
+        store.another.put_file(&key, guard, "f", "body".into())
+    };
+    put(2).await.unwrap();
+    let before = store.one.get(&key).await.unwrap();
+    let earlier = Guard::fenced(job("j"), 1);
+    for (verb, done) in of_every_guarded_verb(&store.one, &key, &earlier).await {
+        assert_eq!(code(done), "stale_attempt", "{verb}");
+    }
+    assert_eq!(store.one.get(&key).await.unwrap(), before);
+    assert_eq!(store.one.files(&key).await.unwrap(), ["f"]);
+    let stale = Guard::at(before.version + 1);
+    for (verb, done) in of_every_guarded_verb(&store.one, &key, &stale).await {
+        assert_eq!(code(done), "stale_version", "{verb}");
+    }
+    let dropped = store.one.drop_file(&key, Guard::fenced(job("j"), 3), "f");
+    assert!(dropped.await.unwrap());
+    assert_eq!(code(put(2).await), "stale_attempt");
+    let deleted = store.one.delete(&key, Guard::fenced(job("j"), 3));
+    deleted.await.unwrap();
+}
+
+pub(super) async fn an_attempt_whose_time_is_up_is_not_forgotten(store: Store) {
+    let key = made(&store, "s").await;
+    let attach = Write {
+        guard: Guard::fenced(job("j"), 2),
+        verb: Verb::Attach { for_ms: 1_000 },
+    };
+    store.one.write(&key, attach).await.unwrap();
+    store.clock.advance(Duration::from_secs(2));
+    let append = |epoch| {
+        let guard = Guard::fenced(job("j"), epoch);
+        store.another.append(&key, guard, turn("x", "y"))
+    };
+    assert_eq!(code(append(1).await), "stale_attempt");
+    let touched = store.one.touch(&key, Guard::default()).await.unwrap();
+    assert!(touched.jobs.is_empty());
+    assert_eq!(code(append(1).await), "stale_attempt");
+    append(2).await.unwrap();
 }
 
 pub(super) async fn a_turn_of_the_same_name_is_added_once(store: Store) {

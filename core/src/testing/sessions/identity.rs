@@ -42,8 +42,14 @@ pub(super) async fn a_foreign_session_is_an_unknown_one(store: Store) {
     );
     let sessions = &store.another;
     assert_eq!(code(sessions.last(&foreign, 1).await), "unknown_session");
-    assert_eq!(code(sessions.touch(&foreign).await), "unknown_session");
-    assert_eq!(code(sessions.delete(&foreign).await), "unknown_session");
+    assert_eq!(
+        code(sessions.touch(&foreign, Guard::default()).await),
+        "unknown_session"
+    );
+    assert_eq!(
+        code(sessions.delete(&foreign, Guard::default()).await),
+        "unknown_session"
+    );
     assert_eq!(code(sessions.export(&foreign).await), "unknown_session");
     assert_eq!(code(sessions.fork(&foreign, None).await), "unknown_session");
     assert_eq!(code(sessions.file(&foreign, "f").await), "unknown_file");
@@ -79,8 +85,12 @@ pub(super) async fn names_that_no_session_can_have_are_refused(store: Store) {
 pub(super) async fn a_deleted_session_is_gone_with_all_of_it(store: Store) {
     let key = made(&store, "s").await;
     say(&store.one, &key, "hello").await;
-    store.one.put_file(&key, "f", "body".into()).await.unwrap();
-    store.another.delete(&key).await.unwrap();
+    store
+        .one
+        .put_file(&key, Guard::default(), "f", "body".into())
+        .await
+        .unwrap();
+    store.another.delete(&key, Guard::default()).await.unwrap();
     assert_eq!(code(store.one.get(&key).await), "unknown_session");
     let late = super::turn("late", "too late");
     let late = store.one.append(&key, Guard::default(), late).await;

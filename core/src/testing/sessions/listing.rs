@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Store, code, key};
-use crate::session::{NewSession, SessionFilter, SharedSessions};
+use crate::session::{Guard, NewSession, SessionFilter, SharedSessions};
 
 async fn ids(sessions: &SharedSessions, filter: SessionFilter) -> Vec<String> {
     let mut ids = Vec::new();
@@ -25,7 +25,11 @@ pub(super) async fn sessions_are_listed_by_last_use_and_page(store: Store) {
         store.one.create(new).await.unwrap();
         store.clock.advance(Duration::from_millis(1));
     }
-    store.one.touch(&key("ann", "b")).await.unwrap();
+    store
+        .one
+        .touch(&key("ann", "b"), Guard::default())
+        .await
+        .unwrap();
     let filter = |limit| SessionFilter {
         limit: Some(limit),
         ..SessionFilter::of("ann")

@@ -25,6 +25,7 @@
 
 mod fences;
 mod identity;
+mod incarnations;
 mod listing;
 mod messages;
 mod upkeep;
@@ -76,6 +77,10 @@ checks! {
         a_fork_goes_its_own_way,
         an_export_comes_back_as_it_was,
         an_import_that_is_none_is_refused_by_line;
+    incarnations:
+        a_session_made_anew_is_not_what_was_seen_before,
+        who_means_a_deleted_session_does_nothing_to_its_successor,
+        a_fork_and_an_import_are_sessions_of_their_own;
     messages:
         messages_are_read_as_they_were_written,
         every_range_gives_its_messages,
@@ -89,6 +94,8 @@ checks! {
     fences:
         a_write_that_expects_another_version_changes_nothing,
         an_earlier_attempt_is_refused_while_and_behind_the_later_one,
+        an_earlier_attempt_is_refused_by_every_verb,
+        an_attempt_whose_time_is_up_is_not_forgotten,
         a_turn_of_the_same_name_is_added_once,
         eight_who_write_at_once_lose_and_double_nothing,
         of_many_who_expect_one_version_one_writes;

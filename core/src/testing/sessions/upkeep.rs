@@ -21,7 +21,7 @@ pub(super) async fn idle_sessions_go_but_none_with_a_job(store: Store) {
     };
     store.one.write(&busy, attach).await.unwrap();
     store.clock.advance(HOUR);
-    store.another.touch(&used).await.unwrap();
+    store.another.touch(&used, Guard::default()).await.unwrap();
     store.clock.advance(HOUR);
     let clean = || store.one.clean_up(HOUR * 2);
     assert_eq!(clean().await.unwrap(), 1);
@@ -40,7 +40,7 @@ pub(super) async fn files_are_kept_with_their_session(store: Store) {
     let body: Bytes = (0..=255_u8).cycle().take(300_000).collect();
     let put = |name: String, body: Bytes| {
         let (one, key) = (store.one.clone(), key.clone());
-        async move { one.put_file(&key, &name, body).await }
+        async move { one.put_file(&key, Guard::default(), &name, body).await }
     };
     put("a.pdf".to_owned(), body.clone()).await.unwrap();
     assert_eq!(store.another.file(&key, "a.pdf").await.unwrap(), body);
@@ -59,12 +59,27 @@ pub(super) async fn files_are_kept_with_their_session(store: Store) {
     // One that is there can be written over.
     put("1".to_owned(), Bytes::from_static(b"y")).await.unwrap();
     assert_eq!(&*store.another.file(&key, "1").await.unwrap(), b"y");
-    assert!(store.another.drop_file(&key, "1").await.unwrap());
-    assert!(!store.another.drop_file(&key, "1").await.unwrap());
+    assert!(
+        store
+            .another
+            .drop_file(&key, Guard::default(), "1")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .another
+            .drop_file(&key, Guard::default(), "1")
+            .await
+            .unwrap()
+    );
     assert_eq!(code(store.one.file(&key, "1").await), "unknown_file");
     assert_eq!(code(put(String::new(), body).await), "invalid_session");
     let unknown = super::key("ann", "never");
     assert_eq!(code(store.one.files(&unknown).await), "unknown_session");
-    let put = store.one.put_file(&unknown, "f", Bytes::new()).await;
+    let put = store
+        .one
+        .put_file(&unknown, Guard::default(), "f", Bytes::new())
+        .await;
     assert_eq!(code(put), "unknown_session");
 }
