@@ -200,7 +200,7 @@ def test_what_cannot_be_is_refused(api: httpx.Client) -> None:
     assert api.get(f"/results/{early}").status_code == 409
     none = api.post("/generate", json={"session": "s", **BRIEF, "words": 0})
     assert none.status_code in (400, 422)
-    for bad in ({"nonsense": 1}, {"self": 1}, {"id": 5}, {"name": 5}, [1]):
+    for bad in ({"nonsense": 1}, {"self": 1}, {"id": 5}, {"name": 5}, {"fence": 5}, [1]):
         refused = (api.post("/sessions", json=bad), api.patch("/sessions/s", json=bad))
         assert all(400 <= one.status_code < 500 for one in refused), (bad, refused)
     assert 400 <= api.patch("/sessions/s", json={"id": "t"}).status_code < 500
