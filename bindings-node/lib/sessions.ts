@@ -79,6 +79,8 @@ export type NewMessage = Message & {
 export interface Guard {
   /** The version that the session must have. */
   version?: number;
+  /** The incarnation that it must be, so that one made anew under its id is left alone. */
+  incarnation?: number;
   /** The job's attempt that writes: an earlier one is refused. */
   fence?: { readonly job: string; readonly epoch: number };
 }
@@ -209,9 +211,8 @@ export class SessionManager {
   }
 
   /** Says that it is in use. */
-  async touch(key: SessionKey): Promise<Session> {
-    const written = await this.#ask<{ session: Wire }>('touch', { key: keyWire(key) });
-    return sessionFromWire(written.session);
+  touch(key: SessionKey, guard: Guard = {}): Promise<Session> {
+    return this.#write('touch', key, guard, {});
   }
 
   /** Makes a session that begins with another's messages. */
@@ -220,8 +221,8 @@ export class SessionManager {
   }
 
   /** Removes a session with all that is kept with it. */
-  async delete(key: SessionKey): Promise<void> {
-    await this.#ask('delete', { key: keyWire(key) });
+  async delete(key: SessionKey, guard: Guard = {}): Promise<void> {
+    await this.#ask('delete', { key: keyWire(key), guard });
   }
 
   /** Removes sessions unused for so long, none with a job at work; tells how many. */
@@ -241,11 +242,14 @@ export class SessionManager {
   }
 
   /** Keeps a file with a session: up to 64 MiB, at most 16. */
-  async putFile(key: SessionKey, name: string, body: Uint8Array): Promise<void> {
-    const { owner, id } = keyWire(key);
-    await submit((number) => {
-      this.#native.putFile(desk, number, owner, id, name, Buffer.from(body));
-    });
+  async putFile(
+    key: SessionKey,
+    name: string,
+    body: Uint8Array,
+    guard: Guard = {},
+  ): Promise<void> {
+    const wish = JSON.stringify({ key: keyWire(key), guard, name });
+    await submit((number) => { this.#native.putFile(desk, number, wish, Buffer.from(body)); });
   }
 
   /** Reads a file. */
@@ -263,8 +267,8 @@ export class SessionManager {
   }
 
   /** Drops a file; tells whether it was there. */
-  dropFile(key: SessionKey, name: string): Promise<boolean> {
-    return this.#ask('drop_file', { key: keyWire(key), name });
+  dropFile(key: SessionKey, name: string, guard: Guard = {}): Promise<boolean> {
+    return this.#ask('drop_file', { key: keyWire(key), guard, name });
   }
 
   async #read(key: SessionKey, range: object): Promise<Transcript> {

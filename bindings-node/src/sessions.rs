@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use credential_rotation::session::{Guard, SessionError, SessionKey, SharedSessions, wire};
+use credential_rotation::session::{SessionError, SessionKey, SharedSessions, wire};
 use credential_rotation::{Error, connect};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -56,24 +56,18 @@ impl SessionManager {
         })
     }
 
-    /// Keeps a file with a session.
+    /// Keeps a file with a session, as the wish says.
     #[napi]
     pub fn put_file(
         &self,
         desk: &Desk,
         number: u32,
-        owner: String,
-        id: String,
-        name: String,
+        wish: String,
         body: Buffer,
     ) -> napi::Result<()> {
         let (sessions, body) = (self.connected(), Bytes::copy_from_slice(&body));
         desk.shared().submit(number, async move {
-            let key = SessionKey::new(&owner, &id).map_err(Error::from)?;
-            let put = sessions?
-                .put_file(&key, Guard::default(), &name, body)
-                .await;
-            put.map_err(Error::from)?;
+            wire::put_file(&*sessions?, &wish, body).await?;
             Ok("null".to_owned())
         })
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use credential_rotation::session::{Guard, SessionError, SessionKey, SharedSessions, wire};
+use credential_rotation::session::{SessionError, SessionKey, SharedSessions, wire};
 use credential_rotation::{Error, connect};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -44,19 +44,10 @@ impl SessionManager {
         })
     }
 
-    /// Keeps a file with a session.
-    fn put_file(
-        &self,
-        py: Python<'_>,
-        owner: &str,
-        id: &str,
-        name: &str,
-        body: Vec<u8>,
-    ) -> PyResult<()> {
-        let key = done(py, SessionKey::new(owner, id))?;
-        let put = self
-            .sessions
-            .put_file(&key, Guard::default(), name, Bytes::from(body));
+    /// Keeps a file with a session, as the wish says.
+    fn put_file(&self, py: Python<'_>, wish: &str, body: &[u8]) -> PyResult<()> {
+        let body = Bytes::copy_from_slice(body);
+        let put = wire::put_file(&*self.sessions, wish, body);
         done(py, block_on(py, put)?)
     }
 

@@ -83,10 +83,20 @@ def test_it_is_trained_and_writes_what_it_learned(place: Place) -> None:
         assert pieces[-1]["type"] == "done"
         again = await place.talk.agenerate("salt", 50, "cooks")
         learned = await place.talk.atrain("Salt is older.", title="On salt")
+        said = [text async for text in place.talk.asend_stream("aloud").text()]
+        assert "".join(said) == "answer 8"
         return [sent.text, again.text, learned.text]
 
     assert asyncio.run(others()) == ["answer 4", "answer 6", "answer 7"]
     assert place.sessions.get("s").training == [0, 1, 12, 13]
+    learned = place.talk.train_document_stream(SAMPLE)
+    assert "".join(learned.text()) == "answer 9"
+
+    async def as_it_comes() -> str:
+        stream = await place.talk.atrain_document_stream(SAMPLE, max_pages=1)
+        return (await stream.reply()).text
+
+    assert asyncio.run(as_it_comes()) == "answer 10"
 
 
 def test_what_cannot_be_asked_is_refused_before_any_call(place: Place) -> None:

@@ -98,6 +98,28 @@ def test_files_are_kept(sessions: SessionManager) -> None:
     assert not sessions.drop_file("s", "a.pdf")
 
 
+def test_what_was_made_anew_is_left_alone(sessions: SessionManager) -> None:
+    old = sessions.create("s").incarnation
+    sessions.delete("s", version=1)
+    sessions.create("s")
+    for late in (
+        lambda: sessions.append("s", *say("late"), incarnation=old),
+        lambda: sessions.change("s", name="late", incarnation=old),
+        lambda: sessions.touch("s", incarnation=old),
+        lambda: sessions.put_file("s", "late", b"late", incarnation=old),
+        lambda: sessions.drop_file("s", "late", incarnation=old),
+        lambda: sessions.delete("s", incarnation=old),
+    ):
+        with pytest.raises(UnknownSessionError):
+            late()
+    with pytest.raises(StaleVersionError):
+        sessions.change("s", name="late", version=7)
+    with pytest.raises(InvalidSessionError, match="Fence"):
+        sessions.touch("s", fence=5)  # type: ignore[arg-type]
+    session = sessions.get("s")
+    assert (session.name, session.messages, sessions.files("s")) == (None, 0, [])
+
+
 def test_coroutines_have_the_same_verbs(sessions: SessionManager) -> None:
     async def all_of_them() -> None:
         await sessions.acreate("s")
@@ -116,6 +138,12 @@ def test_coroutines_have_the_same_verbs(sessions: SessionManager) -> None:
         assert (await sessions.aimport(lines)).id == "t"
         assert (await sessions.aclear("s")).messages == 0
         await sessions.atouch("s")
+        assert (await sessions.aattach("s", ("job", 1))).jobs[0]["id"] == "job"
+        assert (await sessions.adetach("s", ("job", 1))).jobs == []
+        await sessions.aput_file("s", "a", b"content", version=None)
+        assert await sessions.afile("s", "a") == b"content"
+        assert await sessions.afiles("s") == ["a"]
+        assert await sessions.adrop_file("s", "a")
         assert await sessions.aclean_up(3600.0) == 0
 
     asyncio.run(all_of_them())

@@ -3,17 +3,19 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 import credential_rotation as cr
-from fastapi import Body, Depends, FastAPI, Form, Header, HTTPException, Request, UploadFile
+from fastapi import Body, Depends, FastAPI, Form, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 KEYS = dict(pair.split("=", 1) for pair in os.environ["API_KEYS"].split(","))
-STATUS = {"unknown_session": 404, "unknown_job": 404, "session_taken": 409, "queue_full": 429}
-STATUS |= {"document_too_large": 413, "document_not_supported": 415, "backend_unavailable": 503}
+IDLE, LIMIT = float(os.environ.get("IDLE_DAYS", "30")) * 86_400, (64 << 20) + 4096
+STATUS = {"unknown_session": 404, "unknown_job": 404, "session_taken": 409, "stale_version": 409}
+STATUS |= {"document_too_large": 413, "session_too_large": 413, "document_not_supported": 415}
+STATUS |= {"queue_full": 429, "backend_unavailable": 503}
 jobs = cr.JobManager.connect(os.environ.get("JOBS_URL", "sqlite:jobs.db"))
 sessions = cr.SessionManager.connect(os.environ.get("SESSIONS_URL", "sqlite:sessions.db"))
 wrapper = cr.Wrapper.from_config(os.environ.get("CONFIG", "credential-rotation.toml"))
@@ -23,27 +25,42 @@ talks = cr.Conversations(sessions, wrapper, language=os.environ.get("PROMPTS", "
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Run a worker in each process; jobs and sessions are shared by all of them."""
-    more = {"id": f"styleforge-{os.getpid()}", "lease": float(os.environ.get("LEASE", "30"))}
-    worker = cr.Worker(
-        jobs, [os.environ.get("LANE", "conversations:4")], conversations=talks, **more
-    )
-    running = asyncio.create_task(worker.arun())
+    lanes, lease = [os.environ.get("LANE", "conversations:4")], float(os.environ.get("LEASE", "30"))
+    worker = cr.Worker(jobs, lanes, lease=lease, conversations=talks)
+    running, _tidying = asyncio.create_task(worker.arun()), asyncio.create_task(tidy())
     yield
+    print("stopping: jobs that run end first", flush=True)
     worker.stop()
     await running
 
 
-def owner(x_api_key: Annotated[str, Header()] = "") -> str:
+async def tidy() -> None:
+    """Remove what nobody used for long."""
+    while not await asyncio.sleep(3600):
+        with suppress(cr.CredentialRotationError):
+            await sessions.aclean_up(IDLE)
+
+
+def owner(request: Request) -> str:
     """Tell whose request it is, by its key."""
-    known = [n for k, n in KEYS.items() if secrets.compare_digest(k.encode(), x_api_key.encode())]
-    if not known:
-        raise HTTPException(401, "Invalid API key")
-    return known[0]
+    given = request.headers.get("X-API-Key", "").encode()
+    return "".join(who for key, who in KEYS.items() if secrets.compare_digest(key.encode(), given))
 
 
 Owner = Annotated[str, Depends(owner)]
-Text = Annotated[str, Body()]
+Text, Words = Annotated[str, Body()], Annotated[int, Body(gt=0)]
 app = FastAPI(title="StyleForge", lifespan=lifespan)
+
+
+@app.middleware("http")
+async def gate(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Refuse before the body is read: FastAPI would have it on the disk by then."""
+    if request.url.path != "/health" and not owner(request):
+        return JSONResponse({"detail": "Invalid API key"}, 401)
+    size = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers or not size.isdecimal() or int(size) > LIMIT:
+        return JSONResponse({"detail": f"say a content-length of at most {LIMIT}"}, 413)
+    return await call_next(request)
 
 
 @app.exception_handler(cr.CredentialRotationError)
@@ -55,95 +72,79 @@ async def refused(_: Request, error: cr.CredentialRotationError) -> JSONResponse
 
 def shown(job: cr.Job) -> dict[str, Any]:
     """A job as people see it."""
-    told = {"id": job.id, "session": job.session, "kind": job.kind, "worker": job.worker}
-    state = cr.stage(job.kind, job.state)
-    return told | {"state": state, "progress": job.progress, "error": job.error}
+    told = {name: getattr(job, name) for name in ("id", "session", "kind", "worker", "progress")}
+    return told | {"state": cr.stage(job.kind, job.state), "error": job.error}
 
 
 async def find(name: str, whose: str) -> cr.Job:
     """Find a job, if it is this owner's."""
-    job = await jobs.afind(name)
-    if whose not in job.tags:
-        raise cr.UnknownJobError(f"no job `{name}`")
-    return job
+    if (job := (await jobs.aget(name))[0]) and whose in job.tags:
+        return job
+    raise cr.UnknownJobError(f"you have no job `{name}`")
 
 
 @app.post("/sessions", status_code=201)
 async def create(whose: Owner, new: Annotated[dict[str, Any], Body()]) -> cr.Session:
-    """Make a session: any of ``id``, ``name``, ``tags`` and ``settings``."""
     return await sessions.acreate(new.pop("id", None), **(new | {"owner": whose}))
 
 
 @app.get("/sessions")
 async def listed(whose: Owner, after: str | None = None) -> Any:
-    """List the owner's sessions."""
     return await sessions.alist(owner=whose, after=after)
 
 
 @app.get("/sessions/{name}")
 async def session(name: str, whose: Owner) -> cr.Session:
-    """Look at one session."""
     return await sessions.aget(name, owner=whose)
 
 
 @app.patch("/sessions/{name}")
 async def change(name: str, whose: Owner, change: Annotated[dict[str, Any], Body()]) -> cr.Session:
-    """Rename, tag or set up a session."""
     return await sessions.achange(name, **(change | {"owner": whose}))
 
 
 @app.delete("/sessions/{name}", status_code=204)
 async def delete(name: str, whose: Owner) -> None:
-    """Remove a session."""
     await sessions.adelete(name, owner=whose)
 
 
 @app.post("/train", status_code=202)
 async def train(session: Annotated[str, Form()], document: UploadFile, whose: Owner) -> Any:
-    """Train a session on a document: a job."""
     more = {"name": document.filename, "owner": whose, "tags": [whose]}
-    body = await document.read((64 << 20) + 1)
-    return {"job": await talks.asubmit_training(jobs, session, body, **more), "state": "pending"}
+    job = await talks.asubmit_training(jobs, session, await document.read(), **more)
+    return {"job": job, "state": "pending"}
 
 
 @app.post("/generate", status_code=202)
-async def generate(
-    session: Text, topic: Text, words: Annotated[int, Body(gt=0)], audience: Text, whose: Owner
-) -> Any:
-    """Write a text in the style of a session: a job."""
-    brief = {"topic": topic, "words": words, "audience": audience}
-    job = await talks.asubmit_generation(jobs, session, owner=whose, tags=[whose], **brief)
+async def generate(session: Text, topic: Text, words: Words, audience: Text, whose: Owner) -> Any:
+    brief = {"topic": topic, "words": words, "audience": audience, "tags": [whose]}
+    job = await talks.asubmit_generation(jobs, session, owner=whose, **brief)
     return {"job": job, "state": "pending"}
 
 
 @app.get("/jobs")
 async def all_jobs(whose: Owner, after: str | None = None) -> Any:
-    """List the owner's jobs."""
     page = await jobs.alist(tag=whose, after=after)
-    return {"jobs": [shown(job) for job in page.jobs], "next": page.next}
+    return {"jobs": list(map(shown, page.jobs)), "next": page.next}
 
 
 @app.get("/jobs/{name}")
 async def one_job(name: str, whose: Owner) -> Any:
-    """Look at one job."""
     return shown(await find(name, whose))
 
 
 @app.delete("/jobs/{name}")
 async def cancel(name: str, whose: Owner) -> Any:
-    """Call a job off."""
     await jobs.acancel((await find(name, whose)).id)
     return shown(await find(name, whose))
 
 
 @app.get("/results/{name}")
 async def result(name: str, whose: Owner) -> Any:
-    """Give a job's result, once there is one."""
     job = await find(name, whose)
     return job.result if job.state == "completed" else JSONResponse(shown(job), 409)
 
 
 @app.get("/health")
 async def health() -> Any:
-    """Count sessions and jobs."""
     return {"status": "ok", "sessions": await sessions.acount(), "jobs": await jobs.acounts()}

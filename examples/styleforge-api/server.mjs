@@ -5,14 +5,17 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import multipart from '@fastify/multipart'
 import Fastify from 'fastify'
-import { Conversations, JobManager, SessionManager, Worker, Wrapper, stage } from 'credential-rotation'
+import {
+  Conversations, JobManager, SessionManager, UnknownJobError, Worker, Wrapper, stage,
+} from 'credential-rotation'
 
-const { API_KEYS, CONFIG, JOBS_URL, LANE, LEASE, PORT, PROMPTS, SESSIONS_URL } = process.env
+const { API_KEYS, CONFIG, IDLE_DAYS, JOBS_URL, LANE, LEASE, PORT, PROMPTS, SESSIONS_URL } = process.env
 if (!API_KEYS) throw new Error('set API_KEYS: secret=owner,other=owner')
 const UPLOAD_LIMIT = 64 * 1024 * 1024
 const STATUS = {
-  unknown_session: 404, unknown_job: 404, session_taken: 409, queue_full: 429,
-  document_too_large: 413, document_not_supported: 415, backend_unavailable: 503,
+  unknown_session: 404, unknown_job: 404, session_taken: 409, stale_version: 409,
+  document_too_large: 413, session_too_large: 413, document_not_supported: 415,
+  queue_full: 429, backend_unavailable: 503,
 }
 
 const jobs = await JobManager.connect(JOBS_URL ?? 'sqlite:jobs.db')
@@ -22,7 +25,6 @@ const talks = new Conversations(sessions, wrapper, { language: PROMPTS ?? 'en' }
 const worker = new Worker(jobs, {
   queues: [LANE ?? 'conversations:4'],
   conversations: talks,
-  id: `styleforge-${process.pid}`,
   leaseMs: Number(LEASE ?? 30) * 1000,
 })
 
@@ -53,7 +55,7 @@ const shown = (job) => ({
 async function find(request) {
   const job = await jobs.get(request.params.id)
   if (job?.tags.includes(request.owner)) return job
-  throw Object.assign(new Error(`no job ${request.params.id}`), { code: 'unknown_job', details: {} })
+  throw new UnknownJobError('unknown_job', `you have no job \`${request.params.id}\``)
 }
 
 const key = (request, id = request.params.id) => ({ owner: request.owner, id })
@@ -70,11 +72,12 @@ app.delete('/sessions/:id', async (request, reply) => {
 })
 
 app.post('/train', async (request, reply) => {
-  const file = await request.file()
-  if (!file) return reply.code(422).send({ detail: 'send the file as `document`, behind `session`' })
-  const body = await file.toBuffer()
-  const session = file.fields.session?.value
-  const source = { body, name: file.filename }
+  let session, source
+  for await (const part of request.parts()) {
+    if (part.fieldname === 'session') session = part.value
+    if (part.type === 'file') source = { body: await part.toBuffer(), name: part.filename }
+  }
+  if (!source || !session) return reply.code(422).send({ detail: 'send `session` and `document`' })
   const job = await talks.submitTraining(jobs, key(request, session), source, {
     job: { tags: [request.owner] },
   })
@@ -119,8 +122,13 @@ const running = worker.run()
 const url = await app.listen({ port: Number(PORT ?? 8000), host: '0.0.0.0' })
 console.log(`listening on ${url}`)
 
+// Removes what nobody used for long.
+const idle = Number(IDLE_DAYS ?? 30) * 86_400_000
+setInterval(() => sessions.cleanUp(idle).catch((error) => console.error(error.message)), 3_600_000).unref()
+
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, async () => {
+    console.log('stopping: jobs that run end first')
     await app.close()
     worker.stop()
     await running

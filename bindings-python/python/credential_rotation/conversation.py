@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -174,15 +174,28 @@ class Conversation:
         self, document: Source, *, name: str | None = None, max_pages: int | None = None
     ) -> Reply:
         """Learn from a PDF, Markdown or plain text document."""
-        read = read_document(document, name=name, max_pages=max_pages)
-        return self.train(read.text, title=read.title or name or "")
+        return self.train_document_stream(document, name=name, max_pages=max_pages).reply()
 
     async def atrain_document(
         self, document: Source, *, name: str | None = None, max_pages: int | None = None
     ) -> Reply:
         """Do the same from a coroutine."""
+        stream = await self.atrain_document_stream(document, name=name, max_pages=max_pages)
+        return await stream.reply()
+
+    def train_document_stream(
+        self, document: Source, *, name: str | None = None, max_pages: int | None = None
+    ) -> TurnStream:
+        """Do the same, as it comes, once the document is read."""
+        read = read_document(document, name=name, max_pages=max_pages)
+        return self.train_stream(read.text, title=read.title or name or "")
+
+    async def atrain_document_stream(
+        self, document: Source, *, name: str | None = None, max_pages: int | None = None
+    ) -> AsyncTurnStream:
+        """Do the same, as it comes, from a coroutine."""
         read = await asyncio.to_thread(read_document, document, name=name, max_pages=max_pages)
-        return await self.atrain(read.text, title=read.title or name or "")
+        return self.atrain_stream(read.text, title=read.title or name or "")
 
     def train_stream(self, text: str, *, title: str = "") -> TurnStream:
         """Do the same, as it comes."""
@@ -290,6 +303,15 @@ class AsyncTurnStream:
             if piece["type"] == "done":
                 return _reply(piece)
         raise RuntimeError("the turn was closed")
+
+    async def text(self) -> AsyncIterator[str]:
+        """Give the pieces of text alone. Closing the iterator over it stops the turn."""
+        try:
+            async for piece in self:
+                if piece["type"] == "text":
+                    yield piece["text"]
+        finally:
+            await self.aclose()
 
     async def aclose(self) -> None:
         """Stop the turn: the session is as it was."""

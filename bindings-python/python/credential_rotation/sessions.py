@@ -9,11 +9,14 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from credential_rotation import _desk, _native
 
-__all__ = ["Entry", "Session", "SessionManager", "SessionPage", "Transcript"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["Entry", "Guard", "Session", "SessionManager", "SessionPage", "Transcript"]
 
 OWNER = "default"
 """The owner of sessions where there is only one."""
@@ -21,6 +24,17 @@ OWNER = "default"
 Message = Mapping[str, Any]
 """A message: ``role`` and ``content``, and where wanted ``kind`` ("talk", "training",
 "summary") and ``tokens``."""
+
+
+class Guard(TypedDict, total=False):
+    """On what conditions something is written; what does not hold is refused, changing nothing."""
+
+    version: int | None
+    """The version that the session must have."""
+    fence: tuple[str, int] | None
+    """The job's attempt that writes, as its id and epoch: an earlier one is refused."""
+    incarnation: int | None
+    """The incarnation that it must be, so that one made anew under its id is left alone."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +116,8 @@ class SessionPage:
 class SessionManager:
     """Sessions at a URL: ``memory:``, ``sqlite:PATH``, ``redis://…`` and more.
 
-    Each verb has a form for coroutines, with an ``a`` before its name. A write may be given the
-    ``version`` that the session must have, and the job's attempt that writes as ``fence``:
-    ``(job, epoch)``. One that comes too late is refused and changes nothing.
+    Each verb has a form for coroutines, with an ``a`` before its name. A write may be given
+    the members of a `Guard`; one that comes too late is refused and changes nothing.
     """
 
     def __init__(self, native: _native.SessionManager) -> None:
@@ -166,11 +179,10 @@ class SessionManager:
         *messages: Message,
         owner: str = OWNER,
         key: str | None = None,
-        version: int | None = None,
-        fence: tuple[str, int] | None = None,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Add messages as one turn. A second turn of the same ``key`` is not added again."""
-        return _written(self._ask("append", **_turn(owner, id, messages, key, version, fence)))
+        return _written(self._ask("append", **_turn(owner, id, messages, key, guard)))
 
     async def aappend(
         self,
@@ -178,11 +190,10 @@ class SessionManager:
         *messages: Message,
         owner: str = OWNER,
         key: str | None = None,
-        version: int | None = None,
-        fence: tuple[str, int] | None = None,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Do the same from a coroutine."""
-        words = _turn(owner, id, messages, key, version, fence)
+        words = _turn(owner, id, messages, key, guard)
         return _written(await self._aask("append", **words))
 
     def last(self, id: str, count: int, *, owner: str = OWNER) -> Entries:
@@ -214,77 +225,100 @@ class SessionManager:
         id: str,
         *,
         owner: str = OWNER,
-        version: int | None = None,
-        fence: tuple[str, int] | None = None,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Remove the last turn, if there is one."""
-        return _written(self._ask("pop", **_guarded(owner, id, version, fence)))
+        return _written(self._ask("pop", **_guarded(owner, id, guard)))
 
     async def apop(
         self,
         id: str,
         *,
         owner: str = OWNER,
-        version: int | None = None,
-        fence: tuple[str, int] | None = None,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Do the same from a coroutine."""
-        return _written(await self._aask("pop", **_guarded(owner, id, version, fence)))
+        return _written(await self._aask("pop", **_guarded(owner, id, guard)))
 
     def clear(
         self,
         id: str,
         *,
         owner: str = OWNER,
-        version: int | None = None,
-        fence: tuple[str, int] | None = None,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Remove all messages."""
-        return _written(self._ask("clear", **_guarded(owner, id, version, fence)))
+        return _written(self._ask("clear", **_guarded(owner, id, guard)))
 
     async def aclear(
         self,
         id: str,
         *,
         owner: str = OWNER,
-        version: int | None = None,
-        fence: tuple[str, int] | None = None,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Do the same from a coroutine."""
-        return _written(await self._aask("clear", **_guarded(owner, id, version, fence)))
+        return _written(await self._aask("clear", **_guarded(owner, id, guard)))
 
     def change(
-        self, id: str, /, *, owner: str = OWNER, version: int | None = None, **change: Any
+        self,
+        id: str,
+        /,
+        *,
+        name: str | None = None,
+        tags: Names | None = None,
+        settings: Mapping[str, Any] | None = None,
+        owner: str = OWNER,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Set ``name`` (empty for none), ``tags`` or ``settings``, each as a whole."""
-        words = _guarded(owner, id, version, None)
-        return _written(self._ask("change", change=change, **words))
+        change = {"name": name, "tags": tags, "settings": settings}
+        return _written(self._ask("change", change=change, **_guarded(owner, id, guard)))
 
     async def achange(
-        self, id: str, /, *, owner: str = OWNER, version: int | None = None, **change: Any
+        self,
+        id: str,
+        /,
+        *,
+        name: str | None = None,
+        tags: Names | None = None,
+        settings: Mapping[str, Any] | None = None,
+        owner: str = OWNER,
+        **guard: Unpack[Guard],
     ) -> Session:
         """Do the same from a coroutine."""
-        words = _guarded(owner, id, version, None)
-        return _written(await self._aask("change", change=change, **words))
+        change = {"name": name, "tags": tags, "settings": settings}
+        return _written(await self._aask("change", change=change, **_guarded(owner, id, guard)))
 
     def attach(
         self, id: str, fence: tuple[str, int], *, owner: str = OWNER, seconds: float = 3600.0
     ) -> Session:
         """Say that a job's attempt works on it: until then, or so long, it is not cleaned up."""
-        words = _guarded(owner, id, None, fence)
+        words = _guarded(owner, id, {"fence": fence})
         return _written(self._ask("attach", for_ms=int(seconds * 1000), **words))
+
+    async def aattach(
+        self, id: str, fence: tuple[str, int], *, owner: str = OWNER, seconds: float = 3600.0
+    ) -> Session:
+        """Do the same from a coroutine."""
+        words = _guarded(owner, id, {"fence": fence})
+        return _written(await self._aask("attach", for_ms=int(seconds * 1000), **words))
 
     def detach(self, id: str, fence: tuple[str, int], *, owner: str = OWNER) -> Session:
         """Say that the attempt works on it no more."""
-        return _written(self._ask("detach", **_guarded(owner, id, None, fence)))
+        return _written(self._ask("detach", **_guarded(owner, id, {"fence": fence})))
 
-    def touch(self, id: str, *, owner: str = OWNER) -> Session:
-        """Say that it is in use."""
-        return _written(self._ask("touch", key=_key(owner, id)))
-
-    async def atouch(self, id: str, *, owner: str = OWNER) -> Session:
+    async def adetach(self, id: str, fence: tuple[str, int], *, owner: str = OWNER) -> Session:
         """Do the same from a coroutine."""
-        return _written(await self._aask("touch", key=_key(owner, id)))
+        return _written(await self._aask("detach", **_guarded(owner, id, {"fence": fence})))
+
+    def touch(self, id: str, *, owner: str = OWNER, **guard: Unpack[Guard]) -> Session:
+        """Say that it is in use."""
+        return _written(self._ask("touch", **_guarded(owner, id, guard)))
+
+    async def atouch(self, id: str, *, owner: str = OWNER, **guard: Unpack[Guard]) -> Session:
+        """Do the same from a coroutine."""
+        return _written(await self._aask("touch", **_guarded(owner, id, guard)))
 
     def fork(self, id: str, to: str | None = None, *, owner: str = OWNER) -> Session:
         """Make a session that begins with another's messages."""
@@ -294,13 +328,13 @@ class SessionManager:
         """Do the same from a coroutine."""
         return _session(await self._aask("fork", key=_key(owner, id), id=to))
 
-    def delete(self, id: str, *, owner: str = OWNER) -> None:
+    def delete(self, id: str, *, owner: str = OWNER, **guard: Unpack[Guard]) -> None:
         """Remove a session with all that is kept with it."""
-        self._ask("delete", key=_key(owner, id))
+        self._ask("delete", **_guarded(owner, id, guard))
 
-    async def adelete(self, id: str, *, owner: str = OWNER) -> None:
+    async def adelete(self, id: str, *, owner: str = OWNER, **guard: Unpack[Guard]) -> None:
         """Do the same from a coroutine."""
-        await self._aask("delete", key=_key(owner, id))
+        await self._aask("delete", **_guarded(owner, id, guard))
 
     def clean_up(self, idle: float) -> int:
         """Remove sessions unused for so many seconds, none with a job at work; tell how many."""
@@ -326,21 +360,43 @@ class SessionManager:
         """Do the same from a coroutine."""
         return _session(await self._aask("import", owner=owner, id=id, lines=lines))
 
-    def put_file(self, id: str, name: str, body: bytes, *, owner: str = OWNER) -> None:
+    def put_file(
+        self, id: str, name: str, body: bytes, *, owner: str = OWNER, **guard: Unpack[Guard]
+    ) -> None:
         """Keep a file with a session: up to 64 MiB, at most 16."""
-        self._core.put_file(owner, id, name, body)
+        self._core.put_file(json.dumps({"name": name, **_guarded(owner, id, guard)}), body)
+
+    async def aput_file(
+        self, id: str, name: str, body: bytes, *, owner: str = OWNER, **guard: Unpack[Guard]
+    ) -> None:
+        """Do the same from a coroutine."""
+        await asyncio.to_thread(self.put_file, id, name, body, owner=owner, **guard)
 
     def file(self, id: str, name: str, *, owner: str = OWNER) -> bytes:
         """Read a file."""
         return self._core.file(owner, id, name)
 
+    async def afile(self, id: str, name: str, *, owner: str = OWNER) -> bytes:
+        """Do the same from a coroutine."""
+        return await asyncio.to_thread(self.file, id, name, owner=owner)
+
     def files(self, id: str, *, owner: str = OWNER) -> Names:
         """Give the names of a session's files, sorted."""
         return list(self._ask("files", key=_key(owner, id)))
 
-    def drop_file(self, id: str, name: str, *, owner: str = OWNER) -> bool:
+    async def afiles(self, id: str, *, owner: str = OWNER) -> Names:
+        """Do the same from a coroutine."""
+        return list(await self._aask("files", key=_key(owner, id)))
+
+    def drop_file(self, id: str, name: str, *, owner: str = OWNER, **guard: Unpack[Guard]) -> bool:
         """Drop a file; tells whether it was there."""
-        return bool(self._ask("drop_file", key=_key(owner, id), name=name))
+        return bool(self._ask("drop_file", name=name, **_guarded(owner, id, guard)))
+
+    async def adrop_file(
+        self, id: str, name: str, *, owner: str = OWNER, **guard: Unpack[Guard]
+    ) -> bool:
+        """Do the same from a coroutine."""
+        return bool(await self._aask("drop_file", name=name, **_guarded(owner, id, guard)))
 
     def _read(self, owner: str, id: str, which: dict[str, Any]) -> Transcript:
         return _transcript(self._ask("read", key=_key(owner, id), range=which))
@@ -372,25 +428,20 @@ def _key(owner: str, id: str) -> dict[str, str]:
     return {"owner": owner, "id": id}
 
 
-def _guarded(
-    owner: str, id: str, version: int | None, fence: tuple[str, int] | None
-) -> dict[str, Any]:
-    guard: dict[str, Any] = {"version": version}
-    if fence is not None:
-        guard["fence"] = {"job": fence[0], "epoch": fence[1]}
-    return {"key": _key(owner, id), "guard": guard}
+def _guarded(owner: str, id: str, guard: Guard) -> dict[str, Any]:
+    words: dict[str, Any] = {**guard}
+    fence = words.get("fence")
+    # What is no pair is left to the core, whose error names it.
+    if isinstance(fence, tuple) and len(fence) == 2:
+        words["fence"] = {"job": fence[0], "epoch": fence[1]}
+    return {"key": _key(owner, id), "guard": words}
 
 
 def _turn(
-    owner: str,
-    id: str,
-    messages: Iterable[Message],
-    key: str | None,
-    version: int | None,
-    fence: tuple[str, int] | None,
+    owner: str, id: str, messages: Iterable[Message], key: str | None, guard: Guard
 ) -> dict[str, Any]:
     turn = {"messages": list(map(dict, messages)), "key": key}
-    return {"turn": turn, **_guarded(owner, id, version, fence)}
+    return {"turn": turn, **_guarded(owner, id, guard)}
 
 
 def _written(told: dict[str, Any]) -> Session:

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -102,13 +104,35 @@ enum Wish {
     },
 }
 
+/// Where a file goes, and on what conditions.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    key: SessionKey,
+    #[serde(default)]
+    guard: Guard,
+    name: String,
+}
+
+/// Keeps a file, whose content comes beside the wish: `{"key", "guard", "name"}`.
+///
+/// # Errors
+/// [`SessionError::Invalid`] for a wish that is none, and as [`SessionManager::put_file`].
+pub async fn put_file(
+    sessions: &dyn SessionManager,
+    wish: &str,
+    body: Bytes,
+) -> Result<(), SessionError> {
+    let Place { key, guard, name } = read(wish)?;
+    sessions.put_file(&key, guard, &name, body).await
+}
+
 /// Does what a wish says, and gives what came of it as JSON.
 ///
 /// # Errors
 /// [`SessionError::Invalid`] for a wish that is none, and those of the verb.
 pub async fn perform(sessions: &dyn SessionManager, wish: &str) -> Result<String, SessionError> {
-    let wish = serde_json::from_str(wish)
-        .map_err(|problem| SessionError::invalid("arguments", problem.to_string()))?;
+    let wish = read(wish)?;
     let write = |key: SessionKey, guard: Guard, verb: Verb| async move {
         let written = sessions.write(&key, Write { guard, verb }).await?;
         told(&json!({ "session": written.session, "repeated": written.repeated }))
@@ -137,6 +161,11 @@ pub async fn perform(sessions: &dyn SessionManager, wish: &str) -> Result<String
         Wish::Files { key } => told(&sessions.files(&key).await?),
         Wish::DropFile { key, guard, name } => told(&sessions.drop_file(&key, guard, &name).await?),
     }
+}
+
+fn read<T: DeserializeOwned>(wish: &str) -> Result<T, SessionError> {
+    serde_json::from_str(wish)
+        .map_err(|problem| SessionError::invalid("arguments", problem.to_string()))
 }
 
 fn told(answer: &impl Serialize) -> Result<String, SessionError> {
