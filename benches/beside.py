@@ -205,21 +205,21 @@ def read_folder(run: Run, folder: Path) -> dict[str, float]:
     files = sorted(folder.glob("*.pdf"))
     found["documents files"] = float(len(files))
 
-    def timed(command: list[str]) -> float | None:
+    def timed(*command: str) -> float | None:
         began = time.monotonic()
         for file in files:
             try:
-                subprocess.run([*command, str(file)], capture_output=True, timeout=120, check=False)
+                words = [str(file) if word == "FILE" else word for word in command]
+                subprocess.run(words, capture_output=True, timeout=120, check=False)
             except (OSError, subprocess.SubprocessError):
                 return None
         return (time.monotonic() - began) * 1e3
 
     def ours_as_program() -> float | None:
-        program = str(RELEASE / "credential-rotation")
-        return timed([program, "document", "text"])
+        return timed(str(RELEASE / "credential-rotation"), "document", "text", "FILE")
 
     # Programs beside programs; a library beside a library.
-    beside = (ours_as_program(), timed(["pdftotext", "-q"]))
+    beside = (ours_as_program(), timed("pdftotext", "-q", "FILE", "-"))
     if beside[0] is not None and beside[1] is not None:
         found["documents of pdftotext"] = beside[0] / beside[1]
     code = (
