@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::JobError;
+use super::spec::check_term;
 
-/// The largest payload and result, in bytes, unless a queue says otherwise: 1 MiB... 16 MiB.
+/// The largest payload and result, in bytes, unless a queue says otherwise: 16 MiB.
 pub const PAYLOAD_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// A queue's limits. They hold for all workers together.
@@ -78,7 +79,9 @@ impl QueueLimits {
                 nothing("rate")
             }
             _ => Ok(()),
-        }
+        }?;
+        check_term("rate", self.rate.map(|rate| rate.per_ms))?;
+        check_term("failed_ttl_ms", Some(self.failed_ttl_ms))
     }
 }
 
@@ -94,19 +97,22 @@ impl RateState {
     #[must_use]
     pub fn room(self, rate: Rate, now_us: u64) -> (u64, u64) {
         let (gap, window) = Self::gap_and_window(rate);
-        let horizon = now_us + window;
-        let arrival = self.arrival.max(now_us);
-        let room = horizon.saturating_sub(arrival) / gap;
-        let wait = if room > 0 { 0 } else { arrival + gap - horizon };
+        let horizon = now_us.saturating_add(window);
+        let arrival = self.arrival.clamp(now_us, horizon);
+        let room = (horizon - arrival) / gap;
+        let soonest = arrival.saturating_add(gap);
+        let wait = if room > 0 { 0 } else { soonest - horizon };
         (room, wait)
     }
 
     /// After so many have begun.
     #[must_use]
     pub fn taken(self, rate: Rate, now_us: u64, count: u64) -> Self {
-        let (gap, _) = Self::gap_and_window(rate);
+        let (gap, window) = Self::gap_and_window(rate);
+        // What is further ahead was left behind by a slower rate, or a clock that was set back.
+        let arrival = self.arrival.clamp(now_us, now_us.saturating_add(window));
         Self {
-            arrival: self.arrival.max(now_us) + gap * count,
+            arrival: arrival.saturating_add(gap.saturating_mul(count)),
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits,
     Renewal, Report, Schedule, What, check_queue,
 };
-use crate::clock::{Clock, EpochMillis, SystemClock, millis};
+use crate::clock::{self, Clock, EpochMillis, SystemClock, millis, term};
 
 /// How long a worker that is silent is still said to be there.
 const PRESENCE: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ impl MemoryJobs {
 
     fn news(&self) -> News {
         let followed = self.shared.events.is_followed();
-        News::at(self.shared.clock.now(), followed)
+        News::at(&*self.shared.clock, followed)
     }
 
     fn bell(&self, queue: &str) -> Arc<Notify> {
@@ -186,7 +186,7 @@ impl JobManager for MemoryJobs {
             let settle = exchange.settle.into_iter();
             let settled = settle.map(|one| line.settle(one, news)).collect();
             let claimed = line.claim(&exchange.claim, news);
-            let again_in = line.again_in(news.now).map(Duration::from_millis);
+            let again_in = line.again_in(news).map(Duration::from_millis);
             Exchanged {
                 settled,
                 claimed,
@@ -205,7 +205,7 @@ impl JobManager for MemoryJobs {
     }
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
-        let until = self.shared.clock.now().saturating_add(millis(lease));
+        let until = self.shared.clock.now().saturating_add(term(lease));
         let mut book = self.shared.book.lock();
         let renewal = |held: &Lease| match book.line(&held.queue).renew(held, until) {
             None => Renewal::Lost,
@@ -217,6 +217,7 @@ impl JobManager for MemoryJobs {
 
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Result<(), JobError>>, JobError> {
         let one = |report: Report| {
+            report.check()?;
             self.on_line(&report.lease.queue, |line, news| {
                 let (name, now) = (Arc::clone(&line.name), news.now);
                 let entry = line.attempt(&report.lease)?;
@@ -353,12 +354,16 @@ impl JobManager for MemoryJobs {
         Ok(self.on_line(queue, |line, _| line.purge(&finished, before)))
     }
 
-    async fn put_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
+    async fn now(&self) -> Result<EpochMillis, JobError> {
+        Ok(self.shared.clock.now())
+    }
+
+    async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
         schedule.check()?;
-        if schedule.next_at == 0 {
-            schedule.next_at = schedule.next_after(self.shared.clock.now())?;
-        }
+        let now = self.shared.clock.now();
         let mut book = self.shared.book.lock();
+        let kept = book.schedules.get(&schedule.name);
+        let schedule = schedule.replacing(kept, now)?;
         book.schedules.insert(schedule.name.clone(), schedule);
         Ok(())
     }
@@ -395,7 +400,7 @@ impl JobManager for MemoryJobs {
             .get(role)
             .is_some_and(|(by, until)| by != holder && *until > now);
         if !taken {
-            let until = now.saturating_add(millis(term));
+            let until = now.saturating_add(clock::term(term));
             book.roles
                 .insert(role.to_owned(), (holder.to_owned(), until));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::scripts::Args;
-use crate::clock::{EpochMillis, millis};
+use crate::clock::{EpochMillis, term};
 use crate::job::{Failure, JobError, JobId, JobSpec, Outcome, Payload, Settlement};
 
 /// A job that is to be taken in, ready to be sent.
@@ -106,9 +106,9 @@ pub(super) fn push_settlement(args: &mut Args, settlement: Settlement) -> Result
             args.push("");
             return Ok(());
         }
-        Outcome::Retry { error, after } => ("retry", words(&error)?, millis(after).to_string()),
+        Outcome::Retry { error, after } => ("retry", words(&error)?, term(after).to_string()),
         Outcome::Fail { error } => ("fail", words(&error)?, none()),
-        Outcome::Snooze { after } => ("snooze", none(), millis(after).to_string()),
+        Outcome::Snooze { after } => ("snooze", none(), term(after).to_string()),
         Outcome::Release => ("release", none(), none()),
         Outcome::Cancel => ("cancel", none(), none()),
     };

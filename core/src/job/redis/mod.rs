@@ -42,8 +42,10 @@ use super::{
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
     QueueLimits, Renewal, Report, Schedule, Settlement, check_queue, failure_kind,
 };
-use crate::clock::{Clock, EpochMillis, millis};
+use crate::clock::{Clock, EpochMillis, term};
 
+/// The most jobs of one claim: a number that Redis's own commands take.
+const MOST: usize = 1_000_000;
 /// Jobs that one script reads or drops at most.
 const STEP: usize = 500;
 
@@ -251,8 +253,8 @@ fn exchange_args(exchange: Exchange) -> Result<(Args, Arc<str>), JobError> {
     let claim = exchange.claim;
     let mut args = Args::default()
         .with(&*claim.worker)
-        .with(claim.max as u64)
-        .with(millis(claim.lease));
+        .with(claim.max.min(MOST) as u64)
+        .with(term(claim.lease));
     for settlement in exchange.settle {
         encode::push_settlement(&mut args, settlement)?;
     }
@@ -374,6 +376,10 @@ impl JobManager for RedisJobs {
         older_than: Duration,
     ) -> Result<usize, JobError> {
         Self::purge_ended(self, queue, states, older_than).await
+    }
+
+    async fn now(&self) -> Result<EpochMillis, JobError> {
+        Self::now(self).await
     }
 
     async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {

@@ -43,7 +43,7 @@ use super::{
     JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits, Renewal,
     Report, Schedule, check_queue,
 };
-use crate::clock::{Clock, SystemClock, millis};
+use crate::clock::{Clock, EpochMillis, SystemClock, millis, term};
 
 /// Jobs of a queue that one step of a sweep or purge moves.
 const STEP: usize = 1_000;
@@ -205,7 +205,7 @@ impl JobManager for SqliteJobs {
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
         let leases = leases.to_vec();
         self.write(move |session| {
-            let until = session.news.now.saturating_add(millis(lease));
+            let until = session.news.now.saturating_add(term(lease));
             let renew = |held: &Lease| session.on(&held.queue, |turn| turn.renew(held, until));
             leases.iter().map(renew).collect()
         })
@@ -341,13 +341,14 @@ impl JobManager for SqliteJobs {
         Ok(dropped)
     }
 
-    async fn put_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
+    async fn now(&self) -> Result<EpochMillis, JobError> {
+        Ok(self.home.clock.now())
+    }
+
+    async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
         schedule.check()?;
-        if schedule.next_at == 0 {
-            schedule.next_at = schedule.next_after(self.home.clock.now())?;
-        }
-        self.write(move |session| book::put_schedule(session, &schedule))
-            .await
+        self.write(move |session| book::put_schedule(session, schedule))
+            .await?
     }
 
     async fn advance_schedule(&self, before: &Schedule, after: Schedule) -> Result<bool, JobError> {

@@ -145,6 +145,7 @@ impl Turn<'_> {
     /// Removes a job from the file and the counts.
     pub(super) fn remove(&mut self, kept: &Kept) -> rusqlite::Result<()> {
         self.line.quit(kept.status.state);
+        self.line.now.retired = self.line.now.retired.max(kept.status.epoch);
         if !kept.status.state.is_finished() {
             self.line.now.bytes = self.line.now.bytes.saturating_sub(kept.size);
             if let Some(key) = &kept.spec.unique_key {

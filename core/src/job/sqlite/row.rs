@@ -92,8 +92,9 @@ impl Kept {
                 finished_at: optional(13)?,
                 cancel_requested: row.get(14)?,
                 worker: row.get(20)?,
-                progress: read_json(row, 21)?,
-                error: read_json(row, 22)?,
+                // News that cannot be read are none: the job goes on.
+                progress: read_json(row, 21).unwrap_or_default(),
+                error: read_json(row, 22).unwrap_or_default(),
                 result: None,
             },
         })

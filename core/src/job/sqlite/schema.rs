@@ -15,7 +15,7 @@ use crate::job::JobError;
 use crate::sqlite::{self, version};
 
 /// What this code reads and writes, as `PRAGMA user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 // The states are numbered as in `JobState::ALL`. A job's place in the line is its rank
 // (the priority, negated), its tag and its number; one that is parked is not in the line.
@@ -121,6 +121,13 @@ const CALLED_OFF: &str = "
     CREATE INDEX job_called_off ON job (number) WHERE state = 2 AND cancel_requested = 1;
 ";
 
+// Since version 3: a new job of an id has epochs beyond those that the id had.
+const RETIRED: &str = "
+    ALTER TABLE queue ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
+    UPDATE queue SET retired =
+        coalesce((SELECT max(epoch) FROM job WHERE job.queue = queue.number), 0);
+";
+
 /// Opens the file to write to it, or makes it, readable by this user alone.
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, JobError> {
     // SQLite gives its side files the mode of the main file.
@@ -161,8 +168,12 @@ fn prepare(connection: Connection, path: &Path) -> Result<Connection, JobError> 
             }
             transaction.execute_batch(SCHEMA).map_err(failed)?;
         }
+        for (since, change) in [(2, CALLED_OFF), (3, RETIRED)] {
+            if found < since {
+                transaction.execute_batch(change).map_err(failed)?;
+            }
+        }
         if found < VERSION {
-            transaction.execute_batch(CALLED_OFF).map_err(failed)?;
             transaction
                 .pragma_update(None, "user_version", VERSION)
                 .map_err(failed)?;

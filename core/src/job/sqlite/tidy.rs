@@ -88,7 +88,7 @@ impl Turn<'_> {
         let now = self.news.now;
         let stalled = self.select(
             "WHERE queue = ?1 AND state = 2 AND until < ?2 ORDER BY until, number LIMIT ?3",
-            params![self.line.row, number(now), number(most as u64)],
+            params![self.line.row, number(self.news.lapse), number(most as u64)],
         )?;
         let moved = stalled.len();
         for mut kept in stalled {

@@ -96,6 +96,8 @@ checks! {
         a_groups_concurrency_holds_and_its_next_job_follows,
         a_group_goes_on_when_its_next_job_goes_unrun,
         a_rate_holds_across_workers,
+        another_rate_holds_at_once,
+        numbers_out_of_range_are_refused,
         a_pause_stops_claims_only,
         a_pause_of_an_hour_loses_nothing,
         payloads_over_the_limit_and_full_queues_are_refused;
@@ -105,6 +107,8 @@ checks! {
         a_job_that_stalls_too_often_is_given_up,
         two_who_sweep_at_once_take_a_job_back_once,
         a_deleted_running_job_frees_its_slot_and_refuses_its_outcome,
+        a_new_job_of_an_id_takes_no_outcome_of_an_old_one,
+        a_lease_of_any_length_holds,
         a_released_job_costs_nothing_and_keeps_its_place,
         a_late_settlement_of_a_lapsed_lease_that_nobody_took_back_counts;
     ends:
@@ -134,6 +138,7 @@ checks! {
         jobs_are_listed_by_filter_and_page,
         counts_add_up,
         progress_and_log_are_kept_in_order,
+        news_that_cannot_be_kept_are_refused,
         what_is_unknown_is_said_to_be;
     upkeep:
         twenty_thousand_jobs_due_at_once_are_all_served,

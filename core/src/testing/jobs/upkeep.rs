@@ -44,12 +44,31 @@ pub(super) async fn a_schedule_is_kept_and_its_tick_makes_one_job(store: Store) 
         first > START && first <= START + 3_600_000 && first % 3_600_000 == 0,
         "{first}"
     );
+    // A service that starts again behind a tick says it anew: the tick is still to come.
+    store.pass(ms(2 * 3_600_000));
+    let again = |cron| {
+        Schedule::new(
+            "hourly",
+            cron,
+            job().with(|job| job.kind = Some("report".into())),
+        )
+    };
+    store
+        .another
+        .put_schedule(again("0 * * * *"))
+        .await
+        .unwrap();
+    assert_eq!(store.one.schedules().await.unwrap(), kept);
+    store.one.put_schedule(again("30 * * * *")).await.unwrap();
+    let other = store.another.schedules().await.unwrap();
+    assert!(other[0].next_at > START + 2 * 3_600_000, "{other:?}");
+    store.one.put_schedule(kept[0].clone()).await.unwrap();
     // Two leaders fire the same tick.
     let (next, spec) = kept[0].clone().fire(first).unwrap();
-    let (_, again) = kept[0].clone().fire(first + 5).unwrap();
+    let (_, twice) = kept[0].clone().fire(first + 5).unwrap();
     assert_eq!(next.next_at, first + 3_600_000);
     let one = store.one.enqueue_one(spec.unwrap()).await.unwrap();
-    let two = store.another.enqueue_one(again.unwrap()).await.unwrap();
+    let two = store.another.enqueue_one(twice.unwrap()).await.unwrap();
     assert!(matches!(one, Enqueued::Added(_)) && matches!(two, Enqueued::Duplicate(_)));
     assert!(next.clone().fire(first + 10).unwrap().1.is_none());
     let mut advanced = store.one.advance_schedule(&kept[0], next.clone());

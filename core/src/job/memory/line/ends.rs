@@ -77,6 +77,7 @@ impl Line {
         let status = &entry.job.status;
         self.counts[status.state as usize] -= 1;
         self.ids.remove(&entry.job.id);
+        self.retired = self.retired.max(status.epoch);
         let goes = (entry.until, slot);
         if status.state.is_finished() {
             self.failed.remove(&goes);

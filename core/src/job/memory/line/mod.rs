@@ -14,7 +14,7 @@ use slab::Slab;
 
 use super::fair::{Place, Turns};
 use super::news::News;
-use crate::clock::{EpochMillis, millis};
+use crate::clock::{EpochMillis, term};
 use crate::job::{
     Claim, Claimed, Enqueued, Job, JobError, JobId, JobSpec, JobState, JobStatus, Lease, LogLine,
     QueueCounts, QueueLimits, RateState, Settlement, What, rules, webhook,
@@ -40,6 +40,8 @@ pub(in crate::job::memory) struct Line {
     turns: Turns,
     rate: RateState,
     sequence: u64,
+    /// The highest epoch of jobs that are gone.
+    retired: u64,
     bytes: u64,
     counts: [u64; JobState::ALL.len()],
 }
@@ -79,6 +81,7 @@ impl Line {
             turns: Turns::default(),
             rate: RateState::default(),
             sequence: 0,
+            retired: 0,
             bytes: 0,
             counts: [0; JobState::ALL.len()],
         }

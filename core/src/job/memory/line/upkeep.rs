@@ -4,16 +4,23 @@ use super::*;
 
 impl Line {
     /// In how many milliseconds it is worth asking again.
-    pub(in crate::job::memory) fn again_in(&self, now: EpochMillis) -> Option<u64> {
+    pub(in crate::job::memory) fn again_in(&self, news: &News) -> Option<u64> {
+        let (now, jumped) = (news.now, news.now - news.lapse);
         let due = self.delayed.first_key_value().map(|((due, _), _)| *due);
-        let stalls = self.leases.first().map(|(until, _)| until + 1);
+        let stalls = self
+            .leases
+            .first()
+            .map(|(until, _)| until.saturating_add(jumped + 1));
         let full = self
             .limits
             .concurrency
             .is_some_and(|limit| self.count(JobState::Running) >= u64::from(limit));
         let held = self.paused || full || self.ready.is_empty();
         let rated = self.limits.rate.filter(|_| !held);
-        let rate = rated.map(|rate| now + self.rate.room(rate, now * 1000).1.div_ceil(1000));
+        let rate = rated.map(|rate| {
+            let wait = self.rate.room(rate, now.saturating_mul(1000)).1;
+            now.saturating_add(wait.div_ceil(1000))
+        });
         let soonest = [due, stalls, rate].into_iter().flatten().min()?;
         Some(soonest.saturating_sub(now))
     }
@@ -24,7 +31,7 @@ impl Line {
         let now = news.now;
         while moved < most
             && let Some((until, slot)) = self.leases.first().copied()
-            && until < now
+            && until < news.lapse
         {
             moved += 1;
             self.stop_running(slot, news);

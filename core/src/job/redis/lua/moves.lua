@@ -102,7 +102,8 @@ local function forget(id, run)
   out.job[#out.job + 1] = id
   out.run[#out.run + 1] = id
   -- What only later attempts, reports and ends leave behind.
-  if run[EPOCH] ~= 1 or has_news(run) or run[STATE] ~= RUNNING then
+  meta.retired = math.max(meta.retired, run[EPOCH])
+  if run[NOTES] >= AGAIN or has_news(run) or run[STATE] ~= RUNNING then
     out.err[#out.err + 1] = id
     out.res[#out.res + 1] = id
     out.prog[#out.prog + 1] = id
@@ -138,7 +139,7 @@ local function finish(id, run, state)
   meta.bytes = meta.bytes - run[SIZE]
   free_key(id, run)
   tell(id, NAMES[state])
-  if run[NOTES] >= HOOKED then deliver(id, run, state) end
+  if run[NOTES] % AGAIN >= HOOKED then deliver(id, run, state) end
   local kept = state == FAILED and meta.failed_ttl or run[TTL]
   if kept <= 0 then
     forget(id, run)
@@ -157,8 +158,14 @@ local function fail(id, run, state, kind, message)
   end
 end
 
+-- Further ahead than the window is what a slower rate left behind, or a clock set back.
+local function rate_arrival()
+  meta.arrival = math.min(meta.arrival, now_us + meta.rate_window)
+  return math.max(meta.arrival, now_us)
+end
+
 local function rate_room()
-  local arrival = math.max(meta.arrival, now_us)
+  local arrival = rate_arrival()
   local horizon = now_us + meta.rate_window
   local free = math.floor((horizon - arrival) / meta.rate_gap)
   if free > 0 then return free, 0 end

@@ -4,12 +4,13 @@
 --
 -- A job's `run` record is there once it is more than waiting for the first time: the
 -- fields below, packed by `FORM`. 0 and '' stand for what is not there.
-local FORM = '>BBBhI4I4I4I4dddddI4ddsss'
+local FORM = '>BBBhdI4I4I4dddddI4ddsss'
 local STATE, CANCEL, NOTES, PRIORITY, EPOCH, ATTEMPT, STALLS, MAX_STALLS = 1, 2, 3, 4, 5, 6, 7, 8
 local RUN_AT, STARTED, FINISHED, SCORE, SEQUENCE = 9, 10, 11, 12, 13
 local SIZE, TTL, DEADLINE, WORKER, GROUP, KEY = 14, 15, 16, 17, 18, 19
--- The notes on a job: 1 if it has news of attempts, and 2 if it has a webhook.
-local REPORTED, HOOKED = 1, 2
+-- The notes on a job: 1 if it has news of attempts, 2 if it has a webhook, 4 if it was claimed
+-- more than once.
+local REPORTED, HOOKED, AGAIN = 1, 2, 4
 local WAITING, DELAYED, RUNNING, COMPLETED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6
 local NAMES = { 'waiting', 'delayed', 'running', 'completed', 'failed', 'cancelled' }
 local LIST, P = KEYS[1], ARGV[1]
@@ -29,14 +30,14 @@ else
 end
 
 -- The queue's own numbers: read once, written once by `flush`. Few queues have limits.
-local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed' }
+local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'retired' }
 local meta = { max_bytes = 1073741824, max_payload = 16777216, keep_failed = 10000, failed_ttl = 2592000000,
   keep_finished = 1000000 }
 local before = {}
 do
   local limited = #COUNTERS + 1
   local values = redis.call('HMGET', key('meta'), 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed',
-    'trimmed', 'limited')
+    'trimmed', 'retired', 'limited')
   for i = 1, #COUNTERS do
     local value = tonumber(values[i] or 0)
     meta[COUNTERS[i]], before[i] = value, value
@@ -201,7 +202,11 @@ local function new_run(blob)
     '', header.group or '', header.unique_key or '' }
 end
 
-local function has_news(run) return run[NOTES] % 2 == REPORTED end
+local function has_news(run) return run[NOTES] % HOOKED == REPORTED end
+
+-- `meta.retired` is the highest epoch of jobs that are gone: whoever still has a lease of one
+-- must not write to a new job of its id.
+local function next_epoch(last) return math.max(last, meta.retired) + 1 end
 
 local function delay(id, run, due)
   run[STATE], run[RUN_AT], run[SEQUENCE] = DELAYED, due, next_sequence()
