@@ -28,6 +28,9 @@ pub struct QueueLimits {
     pub failed_ttl_ms: u64,
     /// Completed and cancelled jobs that are kept, each for its own `result_ttl_ms`. Default: 1,000,000.
     pub keep_finished: u32,
+    /// Bytes of payloads and results of jobs that have ended; beyond, the first to go are
+    /// dropped: those that did not fail, then those that did. Default: 256 MiB.
+    pub keep_bytes: u64,
 }
 
 /// So many in a time, spread evenly after a burst.
@@ -54,6 +57,7 @@ impl Default for QueueLimits {
             keep_failed: 10_000,
             failed_ttl_ms: 30 * 24 * 60 * 60 * 1000,
             keep_finished: 1_000_000,
+            keep_bytes: 256 * 1024 * 1024,
         }
     }
 }

@@ -95,6 +95,9 @@ pub(super) fn revive(status: &mut JobStatus, now: EpochMillis) {
     status.error = None;
 }
 
+/// What a job cannot be whose unique key is another's by now, as a participle.
+pub(super) const KEY_IS_HELD: &str = "retried while another job holds its `unique_key`";
+
 /// How long a job that has ended is kept, in milliseconds.
 pub(super) fn kept_for(state: JobState, spec: &JobSpec, failed_ttl_ms: u64) -> u64 {
     match state {

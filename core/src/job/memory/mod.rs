@@ -325,6 +325,7 @@ impl JobManager for MemoryJobs {
     }
 
     async fn limits(&self, queue: &str) -> Result<QueueLimits, JobError> {
+        check_queue(queue)?;
         let book = self.shared.book.lock();
         let line = book.lines.get(queue);
         Ok(line.map(|line| line.limits.clone()).unwrap_or_default())
@@ -345,13 +346,19 @@ impl JobManager for MemoryJobs {
         states: &[JobState],
         older_than: Duration,
     ) -> Result<usize, JobError> {
+        check_queue(queue)?;
         let before = self.shared.clock.now().saturating_sub(millis(older_than));
         let finished: Vec<JobState> = states
             .iter()
             .copied()
             .filter(|state| state.is_finished())
             .collect();
-        Ok(self.on_line(queue, |line, _| line.purge(&finished, before)))
+        let mut book = self.shared.book.lock();
+        let line = book.lines.get_mut(queue);
+        line.map(|line| line.purge(&finished, before))
+            .ok_or_else(|| JobError::UnknownQueue {
+                queue: queue.to_owned(),
+            })
     }
 
     async fn now(&self) -> Result<EpochMillis, JobError> {

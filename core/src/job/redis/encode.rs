@@ -32,6 +32,8 @@ struct More<'a> {
     held_for: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<EpochMillis>,
 }
 
 /// The header and the payload; when it was taken in is written before them.
@@ -52,6 +54,7 @@ pub(super) fn pack(mut spec: JobSpec) -> Result<Packed, JobError> {
         key: spec.unique_key.as_deref(),
         held_for: spec.unique_for_ms,
         group: spec.group.as_deref(),
+        deadline: spec.deadline,
     };
     let more = match &more {
         More {
@@ -60,6 +63,7 @@ pub(super) fn pack(mut spec: JobSpec) -> Result<Packed, JobError> {
             delay: None,
             key: None,
             group: None,
+            deadline: None,
             ..
         } => String::new(),
         more => serde_json::to_string(more).map_err(unwritten)?,

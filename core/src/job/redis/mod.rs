@@ -40,10 +40,12 @@ use self::standing_claim::StandingClaims;
 use super::{
     Claim, Enqueued, EventStream, Exchange, Exchanged, Failure, Job, JobError, JobFilter, JobId,
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
-    QueueLimits, Renewal, Report, Schedule, Settlement, check_queue, failure_kind,
+    QueueLimits, Renewal, Report, Schedule, Settlement, check_queue, failure_kind, rules,
 };
 use crate::clock::{Clock, EpochMillis, term};
 
+/// What is taken from a state's number where another job holds the unique key.
+const KEY_IS_HELD: i64 = -10;
 /// The most jobs of one claim: a number that Redis's own commands take.
 const MOST: usize = 1_000_000;
 /// Jobs that one script reads or drops at most.
@@ -323,9 +325,14 @@ impl JobManager for RedisJobs {
         let answers = self.verb("revive", ids).await?;
         let one = |(id, answer): (&JobId, i64)| {
             let id = id.clone();
-            match decode::state(answer.unsigned_abs()) {
+            match decode::state(answer.unsigned_abs() % KEY_IS_HELD.unsigned_abs()) {
                 None => Err(JobError::UnknownJob { id }),
                 Some(_) if answer > 0 => Ok(()),
+                Some(state) if answer < KEY_IS_HELD => Err(JobError::IllegalMove {
+                    id,
+                    state,
+                    verb: rules::KEY_IS_HELD,
+                }),
                 Some(state) => Err(JobError::IllegalMove {
                     id,
                     state,

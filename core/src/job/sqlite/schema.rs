@@ -121,11 +121,20 @@ const CALLED_OFF: &str = "
     CREATE INDEX job_called_off ON job (number) WHERE state = 2 AND cancel_requested = 1;
 ";
 
-// Since version 3: a new job of an id has epochs beyond those that the id had.
-const RETIRED: &str = "
+// Since version 3: a new job of an id has epochs beyond those that the id had, what has
+// ended is kept up to so many bytes, and deadlines are met in jobs that nobody claims.
+const BOUNDS: &str = "
     ALTER TABLE queue ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
-    UPDATE queue SET retired =
-        coalesce((SELECT max(epoch) FROM job WHERE job.queue = queue.number), 0);
+    ALTER TABLE queue ADD COLUMN kept_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE job ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE job ADD COLUMN deadline INTEGER;
+    UPDATE job SET kept = size + coalesce(length(result), 0) WHERE state > 2;
+    UPDATE job SET deadline = json_extract(spec, '$.deadline') WHERE spec IS NOT NULL;
+    UPDATE queue SET
+        retired = coalesce((SELECT max(epoch) FROM job WHERE job.queue = queue.number), 0),
+        kept_bytes = coalesce((SELECT sum(kept) FROM job WHERE job.queue = queue.number), 0);
+    CREATE INDEX job_deadline ON job (queue, deadline)
+        WHERE state < 2 AND deadline IS NOT NULL;
 ";
 
 /// Opens the file to write to it, or makes it, readable by this user alone.
@@ -168,7 +177,7 @@ fn prepare(connection: Connection, path: &Path) -> Result<Connection, JobError> 
             }
             transaction.execute_batch(SCHEMA).map_err(failed)?;
         }
-        for (since, change) in [(2, CALLED_OFF), (3, RETIRED)] {
+        for (since, change) in [(2, CALLED_OFF), (3, BOUNDS)] {
             if found < since {
                 transaction.execute_batch(change).map_err(failed)?;
             }

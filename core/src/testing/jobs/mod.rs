@@ -87,6 +87,7 @@ checks! {
         of_two_who_insert_one_unique_key_at_once_one_does,
         a_unique_key_is_free_after_every_end_but_not_while_it_is_retried,
         a_unique_key_can_be_held_for_a_time,
+        a_job_is_not_tried_again_while_another_has_its_key,
         a_batch_answers_for_each_job,
         payloads_are_kept_byte_for_byte,
         names_that_no_queue_can_have_are_refused;
@@ -116,10 +117,12 @@ checks! {
         a_retry_rests_and_counts_and_the_last_failure_ends,
         a_snooze_costs_no_attempt,
         a_deadline_ends_a_job_that_waits,
+        a_deadline_ends_a_job_that_nobody_can_claim,
         a_result_over_the_limit_is_a_failure,
         the_same_settlement_twice_is_refused_the_second_time,
         a_job_that_ended_can_be_tried_again,
-        kept_jobs_are_trimmed_by_number_and_purged_by_age;
+        kept_jobs_are_trimmed_by_number_and_purged_by_age,
+        kept_jobs_are_trimmed_by_bytes;
     cancel:
         a_waiting_job_is_cancelled_at_once,
         a_running_job_is_told_and_its_retry_gives_way,

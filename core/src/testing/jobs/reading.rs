@@ -186,6 +186,11 @@ pub(super) async fn what_is_unknown_is_said_to_be(store: Store) {
     let unknown = Err(JobError::UnknownJob { id: never.clone() });
     assert_eq!(store.one.find(&never).await.map(drop), unknown);
     assert_eq!(store.one.log(&never).await.map(drop), unknown);
+    let unknown_queue = Err(JobError::UnknownQueue {
+        queue: "never".to_owned(),
+    });
+    let purged = store.one.purge("never", &[JobState::Failed], ms(0)).await;
+    assert_eq!(purged, unknown_queue);
     assert_eq!(store.one.counts().await.unwrap(), []);
     assert_eq!(
         store.one.limits("never").await.unwrap(),

@@ -25,11 +25,6 @@ impl Line {
             };
             let entry = &mut self.slots[slot];
             let spec = Arc::clone(&entry.job.spec);
-            if spec.deadline.is_some_and(|deadline| deadline < now) {
-                self.call_back(spec.group.as_deref(), news);
-                self.change(slot, news, |status, _| rules::expire(status, now));
-                continue;
-            }
             let group = spec.group.as_deref();
             if let Some(name) = group
                 && !self.turns.may_run(group, self.limits.group_concurrency)

@@ -17,7 +17,7 @@ use super::news::News;
 use crate::clock::{EpochMillis, term};
 use crate::job::{
     Claim, Claimed, Enqueued, Job, JobError, JobId, JobSpec, JobState, JobStatus, Lease, LogLine,
-    QueueCounts, QueueLimits, RateState, Settlement, What, rules, webhook,
+    Payload, QueueCounts, QueueLimits, RateState, Settlement, What, rules, webhook,
 };
 
 /// The most lines of a job's log that are kept.
@@ -37,12 +37,18 @@ pub(in crate::job::memory) struct Line {
     failed: BTreeSet<(EpochMillis, usize)>,
     finished: BTreeSet<(EpochMillis, usize)>,
     unique: HashMap<Box<str>, Unique>,
+    /// Keys that are held for a time although their job has ended, by when they are free.
+    windows: BTreeSet<(EpochMillis, Box<str>)>,
+    /// Jobs that wait and have a deadline.
+    deadlines: BTreeSet<(EpochMillis, usize)>,
     turns: Turns,
     rate: RateState,
     sequence: u64,
     /// The highest epoch of jobs that are gone.
     retired: u64,
     bytes: u64,
+    /// Bytes of jobs that have ended.
+    kept_bytes: u64,
     counts: [u64; JobState::ALL.len()],
 }
 
@@ -78,11 +84,14 @@ impl Line {
             failed: BTreeSet::new(),
             finished: BTreeSet::new(),
             unique: HashMap::new(),
+            windows: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
             turns: Turns::default(),
             rate: RateState::default(),
             sequence: 0,
             retired: 0,
             bytes: 0,
+            kept_bytes: 0,
             counts: [0; JobState::ALL.len()],
         }
     }
@@ -130,6 +139,12 @@ impl Line {
         self.counts[before as usize] -= 1;
         self.counts[state as usize] += 1;
         let due = (entry.job.status.run_at, entry.sequence);
+        if let Some(deadline) = entry.job.spec.deadline {
+            match state {
+                JobState::Waiting | JobState::Delayed => self.deadlines.insert((deadline, slot)),
+                _ => self.deadlines.remove(&(deadline, slot)),
+            };
+        }
         match state {
             JobState::Running => news.tell(&self.name, Some(&entry.job.id), What::Running),
             JobState::Waiting => {
@@ -155,6 +170,13 @@ impl Entry {
             self.log.remove(0);
         }
         self.log.push(line);
+    }
+
+    /// What is kept of a job that has ended, in bytes.
+    fn size(&self) -> u64 {
+        let (spec, status) = (&self.job.spec, &self.job.status);
+        let result = status.result.as_ref().map_or(0, Payload::len);
+        (spec.payload.len() + result) as u64
     }
 
     fn is_kept(&self, now: EpochMillis) -> bool {

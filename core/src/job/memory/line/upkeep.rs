@@ -38,6 +38,15 @@ impl Line {
             news.tell(&self.name, Some(&self.slots[slot].job.id), What::Stalled);
             self.change(slot, news, |status, spec| rules::stall(status, spec, now));
         }
+        while moved < most
+            && let Some((deadline, slot)) = self.deadlines.first().copied()
+            && deadline < now
+        {
+            moved += 1;
+            self.step_out(slot, news);
+            self.change(slot, news, |status, _| rules::expire(status, now));
+        }
+        self.forget_keys(now);
         let keep = (self.limits.keep_failed, self.limits.keep_finished);
         while let Some((until, slot)) = self.failed.first().copied()
             && (until <= now || self.failed.len() > keep.0 as usize)
@@ -51,7 +60,27 @@ impl Line {
             moved += 1;
             self.drop_entry(slot);
         }
+        while self.kept_bytes > self.limits.keep_bytes
+            && let Some((_, slot)) = self.finished.first().or(self.failed.first()).copied()
+        {
+            moved += 1;
+            self.drop_entry(slot);
+        }
         moved
+    }
+
+    /// Drops keys that were held for a time, and that no later job has.
+    fn forget_keys(&mut self, now: EpochMillis) {
+        while let Some((until, key)) = self.windows.pop_first() {
+            if until > now {
+                self.windows.insert((until, key));
+                return;
+            }
+            let past = |held: &Unique| !held.live && held.until <= now;
+            if self.unique.get(&key).is_some_and(past) {
+                self.unique.remove(&key);
+            }
+        }
     }
 
     pub(in crate::job::memory) fn promote_due(&mut self, most: usize, news: &mut News) -> usize {

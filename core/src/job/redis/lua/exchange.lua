@@ -18,7 +18,7 @@ local function settle(packed, id, epoch, what, one, two)
   if what == 'complete' then
     state = COMPLETED
     out.err[#out.err + 1] = id
-    if finish(id, run, state) then redis.call('HSET', key('res'), id, one) end
+    if finish(id, run, state, #one) then redis.call('HSET', key('res'), id, one) end
   elseif what == 'cancel' or (run[CANCEL] == 1) then
     state = CANCELLED
     if finish(id, run, state) and (what == 'fail' or what == 'retry') then
@@ -40,6 +40,7 @@ local function settle(packed, id, epoch, what, one, two)
     run[ATTEMPT] = run[ATTEMPT] - 1
     run[STATE] = WAITING
     redis.call('ZADD', key('ready'), run[SCORE], id)
+    heed_deadline(id, run)
     save(id, run)
     tell(id, 'waiting')
     rung = true
@@ -155,6 +156,7 @@ local function take(id, score, blob, packed)
     end
     group.running = group.running + 1
   end
+  ignore_deadline(id, run)
   run[SCORE] = tonumber(score)
   served(run[SCORE])
   if run[EPOCH] > 0 then

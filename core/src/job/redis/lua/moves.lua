@@ -14,6 +14,7 @@ local function line_up(id, run)
   run[STATE] = WAITING
   run[SCORE] = place(run[PRIORITY], run[GROUP])
   redis.call('ZADD', key('ready'), whole(run[SCORE]), id)
+  heed_deadline(id, run)
   tell(id, 'waiting')
   rung = true
 end
@@ -99,6 +100,8 @@ local function free_key(id, run)
 end
 
 local function forget(id, run)
+  ignore_deadline(id, run)
+  if run[STATE] >= COMPLETED then meta.kept = math.max(0, meta.kept - run[SIZE]) end
   out.job[#out.job + 1] = id
   out.run[#out.run + 1] = id
   -- What only later attempts, reports and ends leave behind.
@@ -135,7 +138,8 @@ local function deliver(id, run, state)
   rung = true
 end
 
-local function finish(id, run, state)
+-- `result`: the bytes of what came of it. They are the job's from then on.
+local function finish(id, run, state, result)
   meta.bytes = meta.bytes - run[SIZE]
   free_key(id, run)
   tell(id, NAMES[state])
@@ -145,7 +149,9 @@ local function finish(id, run, state)
     forget(id, run)
     return false
   end
-  run[STATE], run[FINISHED] = state, now
+  ignore_deadline(id, run)
+  run[STATE], run[FINISHED], run[SIZE] = state, now, run[SIZE] + (result or 0)
+  meta.kept = meta.kept + run[SIZE]
   kept_more = true
   redis.call('ZADD', key(NAMES[state]), now + kept, id)
   save(id, run)

@@ -30,21 +30,21 @@ else
 end
 
 -- The queue's own numbers: read once, written once by `flush`. Few queues have limits.
-local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'retired' }
+local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'retired', 'kept' }
 local meta = { max_bytes = 1073741824, max_payload = 16777216, keep_failed = 10000, failed_ttl = 2592000000,
-  keep_finished = 1000000 }
+  keep_finished = 1000000, keep_bytes = 268435456 }
 local before = {}
 do
   local limited = #COUNTERS + 1
   local values = redis.call('HMGET', key('meta'), 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed',
-    'trimmed', 'retired', 'limited')
+    'trimmed', 'retired', 'kept', 'limited')
   for i = 1, #COUNTERS do
     local value = tonumber(values[i] or 0)
     meta[COUNTERS[i]], before[i] = value, value
   end
   if values[limited] then
     local LIMITS = { 'paused', 'concurrency', 'group_concurrency', 'rate_gap', 'rate_window', 'max_bytes',
-      'max_payload', 'keep_failed', 'failed_ttl', 'keep_finished' }
+      'max_payload', 'keep_failed', 'failed_ttl', 'keep_finished', 'keep_bytes' }
     values = redis.call('HMGET', key('meta'), unpack(LIMITS))
     for i, name in ipairs(LIMITS) do
       if values[i] then meta[name] = tonumber(values[i]) end
@@ -208,9 +208,19 @@ local function has_news(run) return run[NOTES] % HOOKED == REPORTED end
 -- must not write to a new job of its id.
 local function next_epoch(last) return math.max(last, meta.retired) + 1 end
 
+-- Jobs that wait and have a deadline are ended by it, whether or not somebody claims.
+local function heed_deadline(id, run)
+  if run[DEADLINE] > 0 then redis.call('ZADD', key('deadline'), whole(run[DEADLINE]), id) end
+end
+
+local function ignore_deadline(id, run)
+  if run[DEADLINE] > 0 then redis.call('ZREM', key('deadline'), id) end
+end
+
 local function delay(id, run, due)
   run[STATE], run[RUN_AT], run[SEQUENCE] = DELAYED, due, next_sequence()
   redis.call('ZADD', key('delayed'), due, delayed_member(run, id))
+  heed_deadline(id, run)
   save(id, run)
   tell(id, 'delayed')
   rung = true

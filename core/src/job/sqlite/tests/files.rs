@@ -178,6 +178,51 @@ async fn urgent_works_go_before_those_that_wait() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_with_many_jobs_holds_up_neither_renewals_nor_others() {
+    let (_folder, path) = place();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    let (apart, other) = (
+        jobs.apart().await.unwrap(),
+        SqliteJobs::open(&path).unwrap(),
+    );
+    jobs.enqueue_one(spec("first")).await.unwrap();
+    let lease = [jobs.claim("q", ask(1)).await.unwrap()[0].lease.clone()];
+    let wide = format!("\"{}\"", "x".repeat(1_000));
+    let batch: Vec<JobSpec> = (0..20_000)
+        .map(|n| {
+            spec(&format!("j{n}"))
+                .with(|spec| spec.payload = Payload::from_json(wide.clone()).unwrap())
+        })
+        .collect();
+    let ids: Vec<JobId> = (0..20_000).map(|n| id(&format!("j{n}"))).collect();
+    let (within, deleting) = (jobs.clone(), jobs.clone());
+    let long = tokio::spawn(async move { within.enqueue(batch).await.unwrap() });
+    while jobs.counts().await.unwrap()[0].waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    for manager in [&*apart, &other] {
+        manager.renew(&lease, LEASE).await.unwrap();
+        assert!(!long.is_finished());
+    }
+    let answers = long.await.unwrap();
+    assert!(
+        answers
+            .iter()
+            .zip(&ids)
+            .all(|(answer, id)| *answer == Enqueued::Added(id.clone()))
+    );
+    let claimed = claimed_ids(&jobs, 2_000).await;
+    assert_eq!((&*claimed[0], &*claimed[1_999]), ("j0", "j1999"));
+    let long = tokio::spawn(async move { deleting.delete(&ids).await.unwrap() });
+    while jobs.counts().await.unwrap()[0].waiting == 18_000 {
+        tokio::task::yield_now().await;
+    }
+    other.renew(&lease, LEASE).await.unwrap();
+    assert!(!long.is_finished());
+    assert_eq!(long.await.unwrap(), [true; 20_000]);
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_the_new_and_keeps_the_old() {
     let (_folder, path) = place();
