@@ -9,7 +9,7 @@ use std::time::Duration;
 use credential_rotation::job::memory::MemoryJobs;
 use credential_rotation::job::redis::RedisJobs;
 use credential_rotation::job::sqlite::{Durability, SqliteJobs};
-use credential_rotation::job::{Claim, JobSpec, Payload, Renewal, SharedJobs};
+use credential_rotation::job::{Claim, JobFilter, JobId, JobSpec, Payload, Renewal, SharedJobs};
 use credential_rotation::testing::ManualClock;
 use credential_rotation::testing::jobs::{CHECKS, Check, START, Store};
 
@@ -51,6 +51,38 @@ async fn sqlite_does_all_that_a_manager_must() {
             clock: clock.clone(),
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn deleting_each_page_as_it_is_read_deletes_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores: [SharedJobs; 2] = [
+        Arc::new(MemoryJobs::new()),
+        Arc::new(SqliteJobs::open(folder.path().join("jobs.db")).unwrap()),
+    ];
+    for jobs in stores {
+        for queue in ["a", "b"] {
+            let batch = vec![JobSpec::new(queue, Payload::NULL); 25];
+            jobs.enqueue(batch).await.unwrap();
+        }
+        let (mut after, mut deleted) = (None, 0);
+        loop {
+            let filter = JobFilter {
+                limit: Some(4),
+                after,
+                ..JobFilter::default()
+            };
+            let page = jobs.list(&filter).await.unwrap();
+            let some: Vec<JobId> = page.jobs.into_iter().map(|job| job.id).collect();
+            deleted += some.len();
+            jobs.delete(&some).await.unwrap();
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(deleted, 50, "{jobs:?}");
     }
 }
 

@@ -88,22 +88,24 @@ impl MemoryJobs {
         Arc::clone(bells.entry(queue.into()).or_default())
     }
 
-    /// Does something with one queue, and tells of it once the lock is given back.
+    /// Does something with one queue, and tells of it.
     fn on_line<T>(&self, queue: &str, work: impl FnOnce(&mut Line, &mut News) -> T) -> T {
         let mut news = self.news();
         let done = {
             let mut book = self.shared.book.lock();
-            work(book.line(queue), &mut news)
+            let done = work(book.line(queue), &mut news);
+            self.publish(&mut news);
+            done
         };
-        self.publish(queue, news);
-        done
-    }
-
-    fn publish(&self, queue: &str, news: News) {
         if news.rung {
             self.bell(queue).notify_one();
         }
-        for event in news.events {
+        done
+    }
+
+    /// Tells of what was done, under its lock: so it is told in the order in which it was done.
+    fn publish(&self, news: &mut News) {
+        for event in news.events.drain(..) {
             self.shared.events.send(event);
         }
     }
@@ -115,9 +117,13 @@ impl MemoryJobs {
             let mut book = self.shared.book.lock();
             let mut lines = book.lines.values_mut();
             let line = lines.find(|line| line.entry(id).is_some())?;
-            (Arc::clone(&line.name), work(line, &mut news))
+            let done = work(line, &mut news);
+            self.publish(&mut news);
+            (Arc::clone(&line.name), done)
         };
-        self.publish(&queue, news);
+        if news.rung {
+            self.bell(&queue).notify_one();
+        }
         done
     }
 }
@@ -169,11 +175,11 @@ impl JobManager for MemoryJobs {
                     rung.push(Arc::clone(&line.name));
                 }
             }
+            self.publish(&mut news);
         }
         for queue in rung {
             self.bell(&queue).notify_one();
         }
-        self.publish("", news);
         Ok(answers)
     }
 
@@ -282,24 +288,30 @@ impl JobManager for MemoryJobs {
 
     async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
         let (page, now) = (filter.page(), self.shared.clock.now());
-        let after = filter.mark()?;
+        let after = filter.mark(|mark| {
+            let (sequence, queue) = mark.split_once('|')?;
+            Some((sequence.parse::<u64>().ok()?, queue.to_owned()))
+        })?;
+        let is_behind = |sequence: u64, job: &Job| {
+            let place = (sequence, &*job.spec.queue);
+            let after = after.as_ref();
+            after.is_none_or(|(sequence, queue)| place > (*sequence, queue))
+        };
         let book = self.shared.book.lock();
         let mut jobs: Vec<(u64, Job)> = book
             .lines
             .values()
             .flat_map(|line| line.jobs(now))
-            .filter(|(_, job)| filter.fits(job))
+            .filter(|(sequence, job)| is_behind(*sequence, job) && filter.fits(job))
             .collect();
         drop(book);
-        jobs.sort_by(|(a, one), (b, another)| {
-            let order = |at: u64, job: &Job| (at, job.spec.queue.clone(), job.id.clone());
-            order(*a, one).cmp(&order(*b, another))
-        });
-        Ok(JobPage::cut(
-            jobs.into_iter().map(|(_, job)| job),
-            after,
-            page,
-        ))
+        jobs.sort_by(|(a, one), (b, another)| (a, &one.spec.queue).cmp(&(b, &another.spec.queue)));
+        let more = jobs.len() > page;
+        jobs.truncate(page);
+        let mark = |(sequence, job): &(u64, Job)| format!("{sequence}|{}", job.spec.queue);
+        let next = jobs.last().filter(|_| more).map(mark);
+        let jobs = jobs.into_iter().map(|(_, job)| job).collect();
+        Ok(JobPage { jobs, next })
     }
 
     async fn counts(&self) -> Result<Vec<QueueCounts>, JobError> {
@@ -336,7 +348,7 @@ impl JobManager for MemoryJobs {
         let queues: Vec<Arc<str>> = self.shared.book.lock().lines.keys().cloned().collect();
         let swept = queues
             .iter()
-            .map(|queue| self.on_line(queue, |line, news| line.tidy(STEP, news)));
+            .map(|queue| self.on_line(queue, |line, news| line.sweep(STEP, news)));
         Ok(swept.sum())
     }
 

@@ -305,7 +305,12 @@ impl JobManager for SqliteJobs {
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
-        let (filter, after, now) = (filter.clone(), filter.mark()?, self.home.clock.now());
+        let (filter, after, now) = (
+            filter.clone(),
+            filter.mark(|mark| mark.parse().ok())?,
+            self.home.clock.now(),
+        );
+        let after = after.unwrap_or(0);
         self.read(move |db| read::list(db, &filter, after, now))
             .await
     }

@@ -19,7 +19,7 @@ const VERSION: i64 = 3;
 
 // The states are numbered as in `JobState::ALL`. A job's place in the line is its rank
 // (the priority, negated), its tag and its number; one that is parked is not in the line.
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE queue (
         number INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,

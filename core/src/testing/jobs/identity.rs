@@ -101,6 +101,24 @@ pub(super) async fn a_unique_key_can_be_held_for_a_time(store: Store) {
     ));
 }
 
+pub(super) async fn a_unique_key_is_free_after_ends_that_no_worker_makes(store: Store) {
+    let keyed = || job().with(|job| job.unique_key = Some("key".into()));
+    store.add(keyed().with(|job| job.max_stalls = 0)).await;
+    store.claim_one().await;
+    store.pass(LEASE + ms(1));
+    while store.one.sweep().await.unwrap() > 0 {}
+
+    let now = store.one.now().await.unwrap();
+    store
+        .add(keyed().with(|job| job.deadline = Some(now)))
+        .await;
+    store.pass(ms(1));
+    while store.one.sweep().await.unwrap() > 0 {}
+    assert_eq!(store.counts().await.failed, 2);
+
+    store.add(keyed()).await;
+}
+
 pub(super) async fn a_job_is_not_tried_again_while_another_has_its_key(store: Store) {
     let keyed = |name: &str| {
         job().with_id(id(name)).with(|job| {

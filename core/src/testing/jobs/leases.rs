@@ -172,6 +172,53 @@ pub(super) async fn a_new_job_of_an_id_takes_no_outcome_of_an_old_one(store: Sto
     }
 }
 
+pub(super) async fn a_deleted_running_job_makes_room_in_its_group(store: Store) {
+    let limits = crate::job::QueueLimits {
+        group_concurrency: Some(1),
+        ..Default::default()
+    };
+    store.one.set_limits(QUEUE, limits).await.unwrap();
+    for name in ["a", "b", "c"] {
+        let grouped = job().with_id(id(name));
+        store
+            .add(grouped.with(|job| job.group = Some("group".into())))
+            .await;
+    }
+    assert_eq!(ids(&store.claim(9).await), ["a"]);
+    assert!(store.claim(9).await.is_empty());
+    store.another.delete(&[id("a")]).await.unwrap();
+    assert_eq!(ids(&store.claim(9).await), ["b"]);
+    assert!(store.claim(9).await.is_empty());
+}
+
+pub(super) async fn thousands_of_leases_that_lapse_at_once_are_taken_back(store: Store) {
+    const MANY: usize = 5_000;
+    for _ in 0..MANY / 1_000 {
+        let batch = vec![job().with(|job| job.max_stalls = 1); 1_000];
+        store.one.enqueue(batch).await.unwrap();
+        assert_eq!(store.claim(1_000).await.len(), 1_000);
+    }
+    store.pass(LEASE + ms(1));
+    let mut swept = 0;
+    loop {
+        match store.another.sweep().await.unwrap() {
+            0 => break,
+            moved => swept += moved,
+        }
+    }
+    assert_eq!(swept, MANY);
+    let counts = store.counts().await;
+    assert_eq!((counts.waiting, counts.running), (MANY as u64, 0));
+    let mut again = 0;
+    loop {
+        match store.claim(1_000).await.len() {
+            0 => break,
+            claimed => again += claimed,
+        }
+    }
+    assert_eq!(again, MANY);
+}
+
 pub(super) async fn a_lease_of_any_length_holds(store: Store) {
     store.add_named(&["a"]).await;
     let wish = Claim {

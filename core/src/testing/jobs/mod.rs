@@ -88,6 +88,7 @@ checks! {
         a_unique_key_is_free_after_every_end_but_not_while_it_is_retried,
         a_unique_key_can_be_held_for_a_time,
         a_job_is_not_tried_again_while_another_has_its_key,
+        a_unique_key_is_free_after_ends_that_no_worker_makes,
         a_batch_answers_for_each_job,
         payloads_are_kept_byte_for_byte,
         names_that_no_queue_can_have_are_refused;
@@ -109,6 +110,8 @@ checks! {
         two_who_sweep_at_once_take_a_job_back_once,
         a_deleted_running_job_frees_its_slot_and_refuses_its_outcome,
         a_new_job_of_an_id_takes_no_outcome_of_an_old_one,
+        a_deleted_running_job_makes_room_in_its_group,
+        thousands_of_leases_that_lapse_at_once_are_taken_back,
         a_lease_of_any_length_holds,
         a_released_job_costs_nothing_and_keeps_its_place,
         a_late_settlement_of_a_lapsed_lease_that_nobody_took_back_counts;

@@ -144,8 +144,13 @@ pub(super) async fn whatever_happens_accepted_is_finished_and_live(store: Store)
     let mut chance = fastrand::Rng::with_seed(seed);
     let mut accepted = 0;
     let mut held: Vec<Claimed> = Vec::new();
+    let limits = crate::job::QueueLimits {
+        group_concurrency: Some(2),
+        ..Default::default()
+    };
+    store.one.set_limits(QUEUE, limits).await.unwrap();
     for _ in 0..600 {
-        match chance.u32(0..12) {
+        match chance.u32(0..14) {
             0..=3 => {
                 let count = chance.usize(1..5);
                 let batch = (0..count).map(|_| {
@@ -184,7 +189,21 @@ pub(super) async fn whatever_happens_accepted_is_finished_and_live(store: Store)
                 };
                 let some = store.another.list(&filter).await.unwrap().jobs;
                 let some: Vec<JobId> = some.into_iter().map(|job| job.id).collect();
-                store.another.cancel(&some).await.unwrap();
+                match chance.u8(0..4) {
+                    0 => {
+                        let deleted = store.one.delete(&some).await.unwrap();
+                        accepted -= deleted.into_iter().filter(|was| *was).count();
+                    }
+                    1 => drop(store.one.revive(&some).await.unwrap()),
+                    _ => drop(store.another.cancel(&some).await.unwrap()),
+                }
+            }
+            12 if chance.u8(0..8) == 0 => {
+                accepted -= store
+                    .another
+                    .purge(QUEUE, &JobState::ALL, ms(chance.u64(0..500)))
+                    .await
+                    .unwrap();
             }
             _ => {}
         }
@@ -192,6 +211,21 @@ pub(super) async fn whatever_happens_accepted_is_finished_and_live(store: Store)
         let live = counts.waiting + counts.delayed + counts.running;
         let finished = counts.completed + counts.failed + counts.cancelled;
         assert_eq!(live + finished, accepted as u64, "{counts:?}");
+    }
+    // Nothing is left aside: all that lives can still be done.
+    store.pass(LEASE * 2);
+    loop {
+        store.pass(ms(1_000));
+        while store.one.sweep().await.unwrap() > 0 {}
+        let claimed = store.claim(9).await;
+        let settle = claimed.iter().map(|one| settlement(&one.lease, done()));
+        store.exchange(settle.collect(), 0).await;
+        let counts = store.counts().await;
+        let live = counts.waiting + counts.delayed + counts.running;
+        if claimed.is_empty() {
+            assert_eq!(live, 0, "{counts:?}");
+            break;
+        }
     }
     let mut listed = 0;
     let mut after = None;

@@ -25,8 +25,15 @@ impl Line {
         Some(soonest.saturating_sub(now))
     }
 
+    /// Brings the queue up to date, and forgets groups without jobs.
+    pub(in crate::job::memory) fn sweep(&mut self, most: usize, news: &mut News) -> usize {
+        let moved = self.tidy(most, news);
+        self.turns.forget_idle();
+        moved
+    }
+
     /// Promotes, takes back and drops at most so many jobs of each sort.
-    pub(in crate::job::memory) fn tidy(&mut self, most: usize, news: &mut News) -> usize {
+    pub(super) fn tidy(&mut self, most: usize, news: &mut News) -> usize {
         let mut moved = self.promote_due(most, news);
         let now = news.now;
         while moved < most
