@@ -143,3 +143,22 @@ impl Group {
         self.running == 0 && self.parked.is_empty() && self.last <= served
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_whose_jobs_went_unrun_are_forgotten_once_their_turn_has_passed() {
+        let mut turns = Turns::default();
+        for (group, sequence) in [("a", 1), ("b", 2)] {
+            turns.place(0, Some(group), sequence);
+        }
+        turns.forget_idle();
+        assert_eq!(turns.groups.len(), 2);
+        let served = turns.place(0, None, 3);
+        turns.serve(served, None);
+        turns.forget_idle();
+        assert_eq!(turns.groups.len(), 0);
+    }
+}

@@ -206,7 +206,8 @@ pub(super) async fn another_rate_holds_at_once(store: Store) {
 }
 
 pub(super) async fn numbers_out_of_range_are_refused(store: Store) {
-    let rows: [(&str, fn(&mut JobSpec)); 7] = [
+    type Row = (&'static str, fn(&mut JobSpec));
+    let rows: [Row; 7] = [
         ("priority", |job| job.priority = i16::MIN),
         ("delay_ms", |job| job.delay_ms = Some(u64::MAX)),
         ("run_at", |job| job.run_at = Some(u64::MAX)),

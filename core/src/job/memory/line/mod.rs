@@ -183,3 +183,39 @@ impl Entry {
         !self.job.status.state.is_finished() || self.until > now
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::job::Outcome;
+    use crate::testing::ManualClock;
+
+    #[test]
+    fn keys_are_forgotten_once_their_time_is_over() {
+        let clock = ManualClock::default();
+        let news = || News::at(&clock, false);
+        let mut line = Line::new("q".into());
+        let spec = JobSpec::new("q", Payload::NULL).with(|spec| {
+            spec.unique_key = Some("key".into());
+            spec.unique_for_ms = Some(1_000);
+        });
+        line.enqueue(spec, &mut news());
+        let claim = Claim {
+            worker: "w".into(),
+            max: 1,
+            lease: Duration::from_secs(1),
+        };
+        let lease = line.claim(&claim, &mut news()).remove(0).lease;
+        let result = Payload::NULL;
+        let outcome = Outcome::Complete { result };
+        let settlement = Settlement { lease, outcome };
+        line.settle(settlement, &mut news()).unwrap();
+        line.tidy(9, &mut news());
+        assert_eq!((line.unique.len(), line.windows.len()), (1, 1));
+        clock.advance(Duration::from_secs(1));
+        line.tidy(9, &mut news());
+        assert_eq!((line.unique.len(), line.windows.len()), (0, 0));
+    }
+}
