@@ -70,6 +70,8 @@ export interface QueueLimits {
   failedTtlMs?: number;
   /** Completed and cancelled jobs that are kept. Default: 1,000,000. */
   keepFinished?: number;
+  /** Bytes of payloads and results of jobs that have ended. Default: 256 MiB. */
+  keepBytes?: number;
 }
 
 /** A job that comes again, as it is asked for. */

@@ -129,6 +129,33 @@ pub struct Report {
     pub log: Vec<String>,
 }
 
+/// The longest line of a log, and message of a progress, in bytes.
+pub(super) const LINE_LIMIT: usize = 16 * 1024;
+
+impl Report {
+    /// # Errors
+    /// [`JobError::Invalid`] for a progress that JSON has no form for, and for long words.
+    pub(super) fn check(&self) -> Result<(), JobError> {
+        let too_long = |field| {
+            let problem = "it is over 16 KiB: keep long texts elsewhere";
+            Err(JobError::invalid(field, problem))
+        };
+        if let Some(progress) = &self.progress {
+            if !progress.percent.is_finite() {
+                let problem = "its `percent` is no number: it goes from 0 to 100";
+                return Err(JobError::invalid("progress", problem));
+            }
+            if progress.message.len() > LINE_LIMIT {
+                return too_long("progress");
+            }
+        }
+        if self.log.iter().any(|line| line.len() > LINE_LIMIT) {
+            return too_long("log");
+        }
+        Ok(())
+    }
+}
+
 /// What became of a job that was to be enqueued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enqueued {

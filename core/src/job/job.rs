@@ -24,7 +24,8 @@ pub struct Job {
 pub struct JobStatus {
     /// Its state.
     pub state: JobState,
-    /// Counts claims. A write of an attempt carries it, and a stale one is refused.
+    /// Grows with each claim, and for a new job of an id beyond all that the id had. A write
+    /// of an attempt carries it, and a stale one is refused.
     pub epoch: u64,
     /// Attempts begun, but for those that cost nothing: snoozed, given back, stalled.
     pub attempt: u32,

@@ -16,6 +16,7 @@ use super::{
     JobId, JobPage, JobSpec, JobState, Lease, LogLine, Payload, Presence, QueueCounts, QueueLimits,
     Renewal, Report, Schedule, Settlement, What,
 };
+use crate::clock::{Clock, EpochMillis, SystemClock};
 
 /// Where jobs are kept, moved and told of.
 ///
@@ -157,7 +158,16 @@ pub trait JobManager: Send + Sync + fmt::Debug {
         older_than: Duration,
     ) -> Result<usize, JobError>;
 
-    /// Sets, or replaces, a schedule.
+    /// The time by which it moves jobs. Provided: this machine's.
+    ///
+    /// # Errors
+    /// When the backend cannot be used.
+    async fn now(&self) -> Result<EpochMillis, JobError> {
+        Ok(SystemClock.now())
+    }
+
+    /// Sets, or replaces, a schedule. One of the same times keeps its next tick, so that
+    /// saying it again at each start loses none.
     ///
     /// # Errors
     /// [`JobError::Invalid`], or when the backend cannot be used.

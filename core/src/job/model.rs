@@ -169,7 +169,7 @@ impl Model for Jobs {
         match step {
             Step::Claim(worker) => {
                 self.apply(&mut next, |status, _| {
-                    rules::claim(status, WORKERS[worker], 0)
+                    rules::claim(status, WORKERS[worker], 0, 0)
                 });
                 next.leased = true;
                 next.held[worker] = Some(next.epoch);

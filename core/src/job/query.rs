@@ -37,13 +37,16 @@ impl JobFilter {
         self.limit.unwrap_or(100).clamp(1, PAGE_LIMIT)
     }
 
-    /// How many jobs are before the page, for backends whose marks are numbers.
-    pub(super) fn mark(&self) -> Result<usize, JobError> {
-        let number = |mark: &str| {
-            mark.parse()
-                .map_err(|_| JobError::invalid("after", "it is not the `next` of a page"))
-        };
-        self.after.as_deref().map_or(Ok(0), number)
+    /// Behind what the page begins, as the backend reads its marks.
+    pub(super) fn mark<T>(
+        &self,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, JobError> {
+        let after = self.after.as_deref().map(|mark| {
+            let problem = "it is not the `next` of a page";
+            read(mark).ok_or_else(|| JobError::invalid("after", problem))
+        });
+        after.transpose()
     }
 
     /// Whether a job is one that is asked for.
@@ -72,16 +75,6 @@ pub struct JobPage {
     pub jobs: Vec<Job>,
     /// What to ask for to have the next page; none at the end.
     pub next: Option<String>,
-}
-
-impl JobPage {
-    /// So many of the jobs, behind so many.
-    pub(super) fn cut(jobs: impl Iterator<Item = Job>, after: usize, page: usize) -> Self {
-        let mut jobs = jobs.skip(after);
-        let shown: Vec<Job> = jobs.by_ref().take(page).collect();
-        let next = jobs.next().map(|_| (after + shown.len()).to_string());
-        Self { jobs: shown, next }
-    }
 }
 
 /// A worker that is there.

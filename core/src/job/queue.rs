@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::JobError;
+use super::spec::check_term;
 
-/// The largest payload and result, in bytes, unless a queue says otherwise: 1 MiB... 16 MiB.
+/// The largest payload and result, in bytes, unless a queue says otherwise: 16 MiB.
 pub const PAYLOAD_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// A queue's limits. They hold for all workers together.
@@ -27,6 +28,9 @@ pub struct QueueLimits {
     pub failed_ttl_ms: u64,
     /// Completed and cancelled jobs that are kept, each for its own `result_ttl_ms`. Default: 1,000,000.
     pub keep_finished: u32,
+    /// Bytes of payloads and results of jobs that have ended; beyond, the first to go are
+    /// dropped: those that did not fail, then those that did. Default: 256 MiB.
+    pub keep_bytes: u64,
 }
 
 /// So many in a time, spread evenly after a burst.
@@ -53,6 +57,7 @@ impl Default for QueueLimits {
             keep_failed: 10_000,
             failed_ttl_ms: 30 * 24 * 60 * 60 * 1000,
             keep_finished: 1_000_000,
+            keep_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -78,7 +83,9 @@ impl QueueLimits {
                 nothing("rate")
             }
             _ => Ok(()),
-        }
+        }?;
+        check_term("rate", self.rate.map(|rate| rate.per_ms))?;
+        check_term("failed_ttl_ms", Some(self.failed_ttl_ms))
     }
 }
 
@@ -94,19 +101,22 @@ impl RateState {
     #[must_use]
     pub fn room(self, rate: Rate, now_us: u64) -> (u64, u64) {
         let (gap, window) = Self::gap_and_window(rate);
-        let horizon = now_us + window;
-        let arrival = self.arrival.max(now_us);
-        let room = horizon.saturating_sub(arrival) / gap;
-        let wait = if room > 0 { 0 } else { arrival + gap - horizon };
+        let horizon = now_us.saturating_add(window);
+        let arrival = self.arrival.clamp(now_us, horizon);
+        let room = (horizon - arrival) / gap;
+        let soonest = arrival.saturating_add(gap);
+        let wait = if room > 0 { 0 } else { soonest - horizon };
         (room, wait)
     }
 
     /// After so many have begun.
     #[must_use]
     pub fn taken(self, rate: Rate, now_us: u64, count: u64) -> Self {
-        let (gap, _) = Self::gap_and_window(rate);
+        let (gap, window) = Self::gap_and_window(rate);
+        // What is further ahead was left behind by a slower rate, or a clock that was set back.
+        let arrival = self.arrival.clamp(now_us, now_us.saturating_add(window));
         Self {
-            arrival: self.arrival.max(now_us) + gap * count,
+            arrival: arrival.saturating_add(gap.saturating_mul(count)),
         }
     }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The longest rest between two attempts: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most rests of a list.
+const LIST_LIMIT: usize = 100;
 
 /// How long a job rests between attempts.
 ///
@@ -97,6 +99,9 @@ impl RetryPolicy {
                 if delays_ms.is_empty() {
                     return Some("`delays_ms` is empty");
                 }
+                if delays_ms.len() > LIST_LIMIT {
+                    return Some("`delays_ms` has over 100 rests: the last one goes on");
+                }
                 (*jitter, 1.0)
             }
             Self::Exponential { jitter, factor, .. } => (*jitter, *factor),
@@ -179,6 +184,7 @@ mod tests {
             r#"{"kind": "list", "delays_ms": []}"#,
             r#"{"kind": "fixed", "delay_ms": 1, "jitter": 1.5}"#,
             r#"{"kind": "exponential", "base_ms": 1, "factor": 0.5}"#,
+            &format!(r#"{{"kind": "list", "delays_ms": {:?}}}"#, [1; 101]),
         ];
         for row in rows {
             let policy: RetryPolicy = serde_json::from_str(row).unwrap();

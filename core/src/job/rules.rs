@@ -4,12 +4,13 @@
 //! scripts do the same, and the conformance suite holds all to it.
 
 use super::{Failure, JobSpec, JobState, JobStatus, Move, Outcome, failure_kind};
-use crate::clock::{EpochMillis, millis};
+use crate::clock::{EpochMillis, term};
 
-/// A worker takes the job.
-pub(super) fn claim(status: &mut JobStatus, worker: &str, now: EpochMillis) {
+/// A worker takes the job. `retired` is the highest epoch of jobs that are gone from the
+/// queue: whoever still has a lease of one must not write to a new job of its id.
+pub(super) fn claim(status: &mut JobStatus, worker: &str, retired: u64, now: EpochMillis) {
     to(status, Move::Claim);
-    status.epoch += 1;
+    status.epoch = status.epoch.max(retired) + 1;
     status.attempt += 1;
     status.started_at = Some(now);
     status.worker = Some(worker.into());
@@ -35,7 +36,7 @@ pub(super) fn settle(status: &mut JobStatus, spec: &JobSpec, outcome: Outcome, n
             end(status, Move::Fail, now);
         }
         Outcome::Retry { error, after } => {
-            let due = now.saturating_add(millis(after));
+            let due = now.saturating_add(term(after));
             status.error = Some(error);
             if spec.deadline.is_some_and(|deadline| due > deadline) {
                 end(status, Move::Fail, now);
@@ -45,7 +46,7 @@ pub(super) fn settle(status: &mut JobStatus, spec: &JobSpec, outcome: Outcome, n
             }
         }
         Outcome::Snooze { after } => {
-            status.run_at = now.saturating_add(millis(after));
+            status.run_at = now.saturating_add(term(after));
             status.attempt = status.attempt.saturating_sub(1);
             to(status, Move::Snooze);
         }
@@ -93,6 +94,9 @@ pub(super) fn revive(status: &mut JobStatus, now: EpochMillis) {
     status.result = None;
     status.error = None;
 }
+
+/// What a job cannot be whose unique key is another's by now, as a participle.
+pub(super) const KEY_IS_HELD: &str = "retried while another job holds its `unique_key`";
 
 /// How long a job that has ended is kept, in milliseconds.
 pub(super) fn kept_for(state: JobState, spec: &JobSpec, failed_ttl_ms: u64) -> u64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, JobId, Payload, RetryPolicy};
-use crate::clock::{EpochMillis, millis};
+use crate::clock::{EpochMillis, TERM_LIMIT_MS, TIME_LIMIT, millis};
 
 /// The longest name of a queue, kind, group, session, tag or unique key, in bytes.
 pub const NAME_LIMIT: usize = 200;
@@ -157,12 +157,27 @@ impl JobSpec {
         spec.tags
             .iter()
             .try_for_each(|tag| check_name("tags", tag))?;
-        if spec.priority.abs() > PRIORITY_LIMIT {
+        if spec.priority.unsigned_abs() > PRIORITY_LIMIT.unsigned_abs() {
             return Err(JobError::invalid("priority", "it goes from -500 to 500"));
         }
         if spec.delay_ms.is_some() && spec.run_at.is_some() {
             let problem = "`delay_ms` is given too: give one of them";
             return Err(JobError::invalid("run_at", problem));
+        }
+        let terms = [
+            ("delay_ms", spec.delay_ms),
+            ("timeout_ms", spec.timeout_ms),
+            ("unique_for_ms", spec.unique_for_ms),
+            ("result_ttl_ms", Some(spec.result_ttl_ms)),
+        ];
+        for (field, term) in terms {
+            check_term(field, term)?;
+        }
+        for (field, at) in [("run_at", spec.run_at), ("deadline", spec.deadline)] {
+            if at.is_some_and(|at| at > TIME_LIMIT) {
+                let problem = "it is behind the year 9999: give epoch milliseconds";
+                return Err(JobError::invalid(field, problem));
+            }
         }
         if spec.max_attempts == 0 {
             return Err(JobError::invalid("max_attempts", "it is at least 1"));
@@ -215,6 +230,16 @@ pub fn check_queue(name: &str) -> Result<(), JobError> {
             "queue",
             "it has braces or spaces: use letters, digits, `_`, `-`, `.` and `:`",
         ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`JobError::Invalid`] for a term over [`TERM_LIMIT_MS`].
+pub(super) fn check_term(field: &'static str, term: Option<u64>) -> Result<(), JobError> {
+    if term.is_some_and(|term| term > TERM_LIMIT_MS) {
+        let problem = "it is over a hundred years, in milliseconds";
+        return Err(JobError::invalid(field, problem));
     }
     Ok(())
 }

@@ -8,13 +8,22 @@ use crate::clock::{Clock, EpochMillis, millis};
 
 /// A clock set by hand. Clones show the same time.
 #[derive(Debug, Clone)]
-pub struct ManualClock(Arc<AtomicU64>);
+pub struct ManualClock(Arc<Hands>);
+
+#[derive(Debug)]
+struct Hands {
+    now: AtomicU64,
+    jumped: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn new(now: EpochMillis) -> Self {
-        Self(Arc::new(AtomicU64::new(now)))
+        Self(Arc::new(Hands {
+            now: AtomicU64::new(now),
+            jumped: AtomicU64::new(0),
+        }))
     }
 
     /// Moves it forward.
@@ -23,12 +32,20 @@ impl ManualClock {
         let forward = |now: u64| Some(now.saturating_add(by));
         let _ = self
             .0
+            .now
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, forward);
     }
 
-    /// Sets it. An earlier time than it shows is ignored, as [`Clock`] promises.
+    /// Sets it. An earlier time than it shows is ignored.
     pub fn set(&self, now: EpochMillis) {
-        self.0.fetch_max(now, Ordering::AcqRel);
+        self.0.now.fetch_max(now, Ordering::AcqRel);
+    }
+
+    /// Moves it forward as a machine's clock is that is set, or that wakes from sleep: what
+    /// was given a term before has as much of it as before.
+    pub fn jump(&self, by: Duration) {
+        self.0.jumped.fetch_add(millis(by), Ordering::AcqRel);
+        self.advance(by);
     }
 }
 
@@ -41,7 +58,11 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> EpochMillis {
-        self.0.load(Ordering::Acquire)
+        self.0.now.load(Ordering::Acquire)
+    }
+
+    fn jumped(&self) -> u64 {
+        self.0.jumped.load(Ordering::Acquire)
     }
 }
 

@@ -112,6 +112,12 @@ impl Turns {
             .collect()
     }
 
+    /// Forgets groups whose jobs went unrun, once their turn has passed.
+    pub(super) fn forget_idle(&mut self) {
+        let served = self.served;
+        self.groups.retain(|_, group| !group.is_idle(served));
+    }
+
     fn group(&mut self, name: &str) -> &mut Group {
         if !self.groups.contains_key(name) {
             self.groups.insert(name.into(), Group::default());
@@ -122,10 +128,37 @@ impl Turns {
     // Tenants come and go: what nobody needs is not kept.
     fn forget_if_idle(&mut self, name: &str) {
         let served = self.served;
-        let idle =
-            |group: &Group| group.running == 0 && group.parked.is_empty() && group.last <= served;
-        if self.groups.get(name).is_some_and(idle) {
+        if self
+            .groups
+            .get(name)
+            .is_some_and(|group| group.is_idle(served))
+        {
             self.groups.remove(name);
         }
+    }
+}
+
+impl Group {
+    fn is_idle(&self, served: u64) -> bool {
+        self.running == 0 && self.parked.is_empty() && self.last <= served
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_whose_jobs_went_unrun_are_forgotten_once_their_turn_has_passed() {
+        let mut turns = Turns::default();
+        for (group, sequence) in [("a", 1), ("b", 2)] {
+            turns.place(0, Some(group), sequence);
+        }
+        turns.forget_idle();
+        assert_eq!(turns.groups.len(), 2);
+        let served = turns.place(0, None, 3);
+        turns.serve(served, None);
+        turns.forget_idle();
+        assert_eq!(turns.groups.len(), 0);
     }
 }

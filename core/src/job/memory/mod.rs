@@ -25,7 +25,7 @@ use super::{
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits,
     Renewal, Report, Schedule, What, check_queue,
 };
-use crate::clock::{Clock, EpochMillis, SystemClock, millis};
+use crate::clock::{self, Clock, EpochMillis, SystemClock, millis, term};
 
 /// How long a worker that is silent is still said to be there.
 const PRESENCE: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ impl MemoryJobs {
 
     fn news(&self) -> News {
         let followed = self.shared.events.is_followed();
-        News::at(self.shared.clock.now(), followed)
+        News::at(&*self.shared.clock, followed)
     }
 
     fn bell(&self, queue: &str) -> Arc<Notify> {
@@ -88,22 +88,24 @@ impl MemoryJobs {
         Arc::clone(bells.entry(queue.into()).or_default())
     }
 
-    /// Does something with one queue, and tells of it once the lock is given back.
+    /// Does something with one queue, and tells of it.
     fn on_line<T>(&self, queue: &str, work: impl FnOnce(&mut Line, &mut News) -> T) -> T {
         let mut news = self.news();
         let done = {
             let mut book = self.shared.book.lock();
-            work(book.line(queue), &mut news)
+            let done = work(book.line(queue), &mut news);
+            self.publish(&mut news);
+            done
         };
-        self.publish(queue, news);
-        done
-    }
-
-    fn publish(&self, queue: &str, news: News) {
         if news.rung {
             self.bell(queue).notify_one();
         }
-        for event in news.events {
+        done
+    }
+
+    /// Tells of what was done, under its lock: so it is told in the order in which it was done.
+    fn publish(&self, news: &mut News) {
+        for event in news.events.drain(..) {
             self.shared.events.send(event);
         }
     }
@@ -115,9 +117,13 @@ impl MemoryJobs {
             let mut book = self.shared.book.lock();
             let mut lines = book.lines.values_mut();
             let line = lines.find(|line| line.entry(id).is_some())?;
-            (Arc::clone(&line.name), work(line, &mut news))
+            let done = work(line, &mut news);
+            self.publish(&mut news);
+            (Arc::clone(&line.name), done)
         };
-        self.publish(&queue, news);
+        if news.rung {
+            self.bell(&queue).notify_one();
+        }
         done
     }
 }
@@ -169,11 +175,11 @@ impl JobManager for MemoryJobs {
                     rung.push(Arc::clone(&line.name));
                 }
             }
+            self.publish(&mut news);
         }
         for queue in rung {
             self.bell(&queue).notify_one();
         }
-        self.publish("", news);
         Ok(answers)
     }
 
@@ -186,7 +192,7 @@ impl JobManager for MemoryJobs {
             let settle = exchange.settle.into_iter();
             let settled = settle.map(|one| line.settle(one, news)).collect();
             let claimed = line.claim(&exchange.claim, news);
-            let again_in = line.again_in(news.now).map(Duration::from_millis);
+            let again_in = line.again_in(news).map(Duration::from_millis);
             Exchanged {
                 settled,
                 claimed,
@@ -205,7 +211,7 @@ impl JobManager for MemoryJobs {
     }
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
-        let until = self.shared.clock.now().saturating_add(millis(lease));
+        let until = self.shared.clock.now().saturating_add(term(lease));
         let mut book = self.shared.book.lock();
         let renewal = |held: &Lease| match book.line(&held.queue).renew(held, until) {
             None => Renewal::Lost,
@@ -217,6 +223,7 @@ impl JobManager for MemoryJobs {
 
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Result<(), JobError>>, JobError> {
         let one = |report: Report| {
+            report.check()?;
             self.on_line(&report.lease.queue, |line, news| {
                 let (name, now) = (Arc::clone(&line.name), news.now);
                 let entry = line.attempt(&report.lease)?;
@@ -281,24 +288,30 @@ impl JobManager for MemoryJobs {
 
     async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
         let (page, now) = (filter.page(), self.shared.clock.now());
-        let after = filter.mark()?;
+        let after = filter.mark(|mark| {
+            let (sequence, queue) = mark.split_once('|')?;
+            Some((sequence.parse::<u64>().ok()?, queue.to_owned()))
+        })?;
+        let is_behind = |sequence: u64, job: &Job| {
+            let place = (sequence, &*job.spec.queue);
+            let after = after.as_ref();
+            after.is_none_or(|(sequence, queue)| place > (*sequence, queue))
+        };
         let book = self.shared.book.lock();
         let mut jobs: Vec<(u64, Job)> = book
             .lines
             .values()
             .flat_map(|line| line.jobs(now))
-            .filter(|(_, job)| filter.fits(job))
+            .filter(|(sequence, job)| is_behind(*sequence, job) && filter.fits(job))
             .collect();
         drop(book);
-        jobs.sort_by(|(a, one), (b, another)| {
-            let order = |at: u64, job: &Job| (at, job.spec.queue.clone(), job.id.clone());
-            order(*a, one).cmp(&order(*b, another))
-        });
-        Ok(JobPage::cut(
-            jobs.into_iter().map(|(_, job)| job),
-            after,
-            page,
-        ))
+        jobs.sort_by(|(a, one), (b, another)| (a, &one.spec.queue).cmp(&(b, &another.spec.queue)));
+        let more = jobs.len() > page;
+        jobs.truncate(page);
+        let mark = |(sequence, job): &(u64, Job)| format!("{sequence}|{}", job.spec.queue);
+        let next = jobs.last().filter(|_| more).map(mark);
+        let jobs = jobs.into_iter().map(|(_, job)| job).collect();
+        Ok(JobPage { jobs, next })
     }
 
     async fn counts(&self) -> Result<Vec<QueueCounts>, JobError> {
@@ -324,6 +337,7 @@ impl JobManager for MemoryJobs {
     }
 
     async fn limits(&self, queue: &str) -> Result<QueueLimits, JobError> {
+        check_queue(queue)?;
         let book = self.shared.book.lock();
         let line = book.lines.get(queue);
         Ok(line.map(|line| line.limits.clone()).unwrap_or_default())
@@ -334,7 +348,7 @@ impl JobManager for MemoryJobs {
         let queues: Vec<Arc<str>> = self.shared.book.lock().lines.keys().cloned().collect();
         let swept = queues
             .iter()
-            .map(|queue| self.on_line(queue, |line, news| line.tidy(STEP, news)));
+            .map(|queue| self.on_line(queue, |line, news| line.sweep(STEP, news)));
         Ok(swept.sum())
     }
 
@@ -344,21 +358,31 @@ impl JobManager for MemoryJobs {
         states: &[JobState],
         older_than: Duration,
     ) -> Result<usize, JobError> {
+        check_queue(queue)?;
         let before = self.shared.clock.now().saturating_sub(millis(older_than));
         let finished: Vec<JobState> = states
             .iter()
             .copied()
             .filter(|state| state.is_finished())
             .collect();
-        Ok(self.on_line(queue, |line, _| line.purge(&finished, before)))
+        let mut book = self.shared.book.lock();
+        let line = book.lines.get_mut(queue);
+        line.map(|line| line.purge(&finished, before))
+            .ok_or_else(|| JobError::UnknownQueue {
+                queue: queue.to_owned(),
+            })
     }
 
-    async fn put_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
+    async fn now(&self) -> Result<EpochMillis, JobError> {
+        Ok(self.shared.clock.now())
+    }
+
+    async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
         schedule.check()?;
-        if schedule.next_at == 0 {
-            schedule.next_at = schedule.next_after(self.shared.clock.now())?;
-        }
+        let now = self.shared.clock.now();
         let mut book = self.shared.book.lock();
+        let kept = book.schedules.get(&schedule.name);
+        let schedule = schedule.replacing(kept, now)?;
         book.schedules.insert(schedule.name.clone(), schedule);
         Ok(())
     }
@@ -395,7 +419,7 @@ impl JobManager for MemoryJobs {
             .get(role)
             .is_some_and(|(by, until)| by != holder && *until > now);
         if !taken {
-            let until = now.saturating_add(millis(term));
+            let until = now.saturating_add(clock::term(term));
             book.roles
                 .insert(role.to_owned(), (holder.to_owned(), until));
         }

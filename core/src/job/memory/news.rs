@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::clock::EpochMillis;
+use crate::clock::{Clock, EpochMillis};
 use crate::job::{JobEvent, JobId, What};
 
 pub(super) struct News {
     pub(super) now: EpochMillis,
+    /// Leases that ended before this have run out.
+    pub(super) lapse: EpochMillis,
     pub(super) events: Vec<JobEvent>,
     pub(super) rung: bool,
     followed: bool,
 }
 
 impl News {
-    pub(super) fn at(now: EpochMillis, followed: bool) -> Self {
+    pub(super) fn at(clock: &dyn Clock, followed: bool) -> Self {
+        let now = clock.now();
         Self {
             now,
+            lapse: now.saturating_sub(clock.jumped()),
             events: Vec::new(),
             rung: false,
             followed,

@@ -8,7 +8,7 @@ use redis::Value;
 use super::decode::{Parts, Taken, garbled};
 use super::scripts::{Args, EXCHANGE, RENEW, REPORT};
 use super::{RedisJobs, STEP, decode, encode, exchange_args, gather};
-use crate::clock::millis;
+use crate::clock::term;
 use crate::job::{Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report};
 
 impl RedisJobs {
@@ -104,7 +104,7 @@ impl RedisJobs {
         }
         for (queue, numbers) in queues {
             for some in numbers.chunks(STEP) {
-                let mut args = Args::default().with(millis(lease));
+                let mut args = Args::default().with(term(lease));
                 for n in some {
                     args.push(leases[*n].id.as_str());
                     args.push(leases[*n].epoch);
@@ -128,6 +128,10 @@ impl RedisJobs {
     ) -> Result<Vec<Result<(), JobError>>, JobError> {
         let mut answers = Vec::with_capacity(reports.len());
         for report in reports {
+            if let Err(refusal) = report.check() {
+                answers.push(Err(refusal));
+                continue;
+            }
             let Lease { queue, id, epoch } = report.lease;
             let progress = report
                 .progress

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::scripts::Args;
-use crate::clock::{EpochMillis, millis};
+use crate::clock::{EpochMillis, term};
 use crate::job::{Failure, JobError, JobId, JobSpec, Outcome, Payload, Settlement};
 
 /// A job that is to be taken in, ready to be sent.
@@ -32,6 +32,8 @@ struct More<'a> {
     held_for: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<EpochMillis>,
 }
 
 /// The header and the payload; when it was taken in is written before them.
@@ -52,6 +54,7 @@ pub(super) fn pack(mut spec: JobSpec) -> Result<Packed, JobError> {
         key: spec.unique_key.as_deref(),
         held_for: spec.unique_for_ms,
         group: spec.group.as_deref(),
+        deadline: spec.deadline,
     };
     let more = match &more {
         More {
@@ -60,6 +63,7 @@ pub(super) fn pack(mut spec: JobSpec) -> Result<Packed, JobError> {
             delay: None,
             key: None,
             group: None,
+            deadline: None,
             ..
         } => String::new(),
         more => serde_json::to_string(more).map_err(unwritten)?,
@@ -106,9 +110,9 @@ pub(super) fn push_settlement(args: &mut Args, settlement: Settlement) -> Result
             args.push("");
             return Ok(());
         }
-        Outcome::Retry { error, after } => ("retry", words(&error)?, millis(after).to_string()),
+        Outcome::Retry { error, after } => ("retry", words(&error)?, term(after).to_string()),
         Outcome::Fail { error } => ("fail", words(&error)?, none()),
-        Outcome::Snooze { after } => ("snooze", none(), millis(after).to_string()),
+        Outcome::Snooze { after } => ("snooze", none(), term(after).to_string()),
         Outcome::Release => ("release", none(), none()),
         Outcome::Cancel => ("cancel", none(), none()),
     };

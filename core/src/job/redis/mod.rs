@@ -40,10 +40,14 @@ use self::standing_claim::StandingClaims;
 use super::{
     Claim, Enqueued, EventStream, Exchange, Exchanged, Failure, Job, JobError, JobFilter, JobId,
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
-    QueueLimits, Renewal, Report, Schedule, Settlement, check_queue, failure_kind,
+    QueueLimits, Renewal, Report, Schedule, Settlement, check_queue, failure_kind, rules,
 };
-use crate::clock::{Clock, EpochMillis, millis};
+use crate::clock::{Clock, EpochMillis, term};
 
+/// What is taken from a state's number where another job holds the unique key.
+const KEY_IS_HELD: i64 = -10;
+/// The most jobs of one claim: a number that Redis's own commands take.
+const MOST: usize = 1_000_000;
 /// Jobs that one script reads or drops at most.
 const STEP: usize = 500;
 
@@ -251,8 +255,8 @@ fn exchange_args(exchange: Exchange) -> Result<(Args, Arc<str>), JobError> {
     let claim = exchange.claim;
     let mut args = Args::default()
         .with(&*claim.worker)
-        .with(claim.max as u64)
-        .with(millis(claim.lease));
+        .with(claim.max.min(MOST) as u64)
+        .with(term(claim.lease));
     for settlement in exchange.settle {
         encode::push_settlement(&mut args, settlement)?;
     }
@@ -321,9 +325,14 @@ impl JobManager for RedisJobs {
         let answers = self.verb("revive", ids).await?;
         let one = |(id, answer): (&JobId, i64)| {
             let id = id.clone();
-            match decode::state(answer.unsigned_abs()) {
+            match decode::state(answer.unsigned_abs() % KEY_IS_HELD.unsigned_abs()) {
                 None => Err(JobError::UnknownJob { id }),
                 Some(_) if answer > 0 => Ok(()),
+                Some(state) if answer < KEY_IS_HELD => Err(JobError::IllegalMove {
+                    id,
+                    state,
+                    verb: rules::KEY_IS_HELD,
+                }),
                 Some(state) => Err(JobError::IllegalMove {
                     id,
                     state,
@@ -374,6 +383,10 @@ impl JobManager for RedisJobs {
         older_than: Duration,
     ) -> Result<usize, JobError> {
         Self::purge_ended(self, queue, states, older_than).await
+    }
+
+    async fn now(&self) -> Result<EpochMillis, JobError> {
+        Self::now(self).await
     }
 
     async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {

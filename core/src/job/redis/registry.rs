@@ -7,26 +7,51 @@ use redis::Value;
 use super::decode::{Parts, garbled};
 use super::scripts::{ANNOUNCE, LEAD, REPLACE};
 use super::{RedisJobs, text};
-use crate::clock::millis;
+use crate::clock::{self, millis};
 use crate::job::{JobError, Presence, Schedule};
 
 /// How long a worker that is silent is still said to be there.
 const PRESENCE: Duration = Duration::from_secs(30);
 
 impl RedisJobs {
-    pub(super) async fn write_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
+    pub(super) async fn write_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
         schedule.check()?;
-        if schedule.next_at == 0 {
-            schedule.next_at = schedule.next_after(self.now().await?)?;
+        let (name, now) = (schedule.name.clone(), self.now().await?);
+        // What fires it may move it on between the look and the write: then once more.
+        loop {
+            let kept = self.kept_schedule(&name).await?;
+            let before = kept
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok());
+            let next = schedule.clone().replacing(before.as_ref(), now)?;
+            let text = serde_json::to_string(&next)
+                .map_err(|e| JobError::invalid("job", e.to_string()))?;
+            let written = match kept {
+                Some(kept) => self.replace_schedule(&name, &kept, &text).await?,
+                None => {
+                    let mut set = self.global("HSETNX", "schedules");
+                    let set = self.shared.link.ask(set.arg(&name).arg(text));
+                    set.await? == Value::Int(1)
+                }
+            };
+            if written {
+                return Ok(());
+            }
         }
-        let text = serde_json::to_string(&schedule)
-            .map_err(|e| JobError::invalid("job", e.to_string()))?;
-        let mut set = self.global("HSET", "schedules");
-        self.shared
-            .link
-            .ask(set.arg(&schedule.name).arg(text))
-            .await
-            .map(drop)
+    }
+
+    async fn kept_schedule(&self, name: &str) -> Result<Option<String>, JobError> {
+        let mut get = self.global("HGET", "schedules");
+        Ok(text(self.shared.link.ask(get.arg(name)).await?))
+    }
+
+    /// Writes a schedule if it still is as it was read.
+    async fn replace_schedule(&self, name: &str, kept: &str, next: &str) -> Result<bool, JobError> {
+        let schedules = self.shared.link.address().global("schedules");
+        let fill = |replace: &mut redis::Cmd| {
+            replace.arg(1).arg(&schedules).arg(name).arg(kept).arg(next);
+        };
+        Ok(REPLACE.eval(&self.shared.link, fill).await? == Value::Int(1))
     }
 
     pub(super) async fn advance(
@@ -34,21 +59,14 @@ impl RedisJobs {
         before: &Schedule,
         after: &Schedule,
     ) -> Result<bool, JobError> {
-        let mut get = self.global("HGET", "schedules");
-        let kept = self.shared.link.ask(get.arg(&before.name)).await?;
-        let Some(kept) = text(kept) else {
+        let Some(kept) = self.kept_schedule(&before.name).await? else {
             return Ok(false);
         };
         if serde_json::from_str::<Schedule>(&kept).ok().as_ref() != Some(before) {
             return Ok(false);
         }
         let next = serde_json::to_string(after).map_err(|_| garbled())?;
-        let schedules = self.shared.link.address().global("schedules");
-        let fill = |replace: &mut redis::Cmd| {
-            replace.arg(1).arg(&schedules).arg(&before.name);
-            replace.arg(&kept).arg(&next);
-        };
-        Ok(REPLACE.eval(&self.shared.link, fill).await? == Value::Int(1))
+        self.replace_schedule(&before.name, &kept, &next).await
     }
 
     pub(super) async fn read_schedules(&self) -> Result<Vec<Schedule>, JobError> {
@@ -76,7 +94,7 @@ impl RedisJobs {
         let roles = self.shared.link.address().global("roles");
         let fill = |lead: &mut redis::Cmd| {
             lead.arg(1).arg(&roles).arg(role).arg(holder);
-            lead.arg(millis(term)).arg(&now);
+            lead.arg(clock::term(term)).arg(&now);
         };
         Ok(LEAD.eval(&self.shared.link, fill).await? == Value::Int(1))
     }

@@ -37,6 +37,7 @@ impl RedisJobs {
             ("keep_failed", limits.keep_failed.to_string()),
             ("failed_ttl", limits.failed_ttl_ms.to_string()),
             ("keep_finished", limits.keep_finished.to_string()),
+            ("keep_bytes", limits.keep_bytes.to_string()),
         ];
         self.settings(queue, &settings).await
     }
@@ -52,6 +53,7 @@ impl RedisJobs {
             "keep_failed",
             "failed_ttl",
             "keep_finished",
+            "keep_bytes",
         ];
         let mut ask = self.meta(queue, "HMGET");
         let answer = self.shared.link.ask(ask.arg(&fields)).await?;
@@ -71,6 +73,7 @@ impl RedisJobs {
             keep_failed: small(next()).unwrap_or(usual.keep_failed),
             failed_ttl_ms: number(next(), usual.failed_ttl_ms),
             keep_finished: small(next()).unwrap_or(usual.keep_finished),
+            keep_bytes: number(next(), usual.keep_bytes),
         })
     }
 
@@ -93,6 +96,12 @@ impl RedisJobs {
         older_than: Duration,
     ) -> Result<usize, JobError> {
         check_queue(queue)?;
+        let mut known = self.global("SISMEMBER", "queues");
+        if self.shared.link.ask(known.arg(queue)).await? != Value::Int(1) {
+            return Err(JobError::UnknownQueue {
+                queue: queue.to_owned(),
+            });
+        }
         let before = self.now().await?.saturating_sub(millis(older_than));
         let mut dropped = 0;
         for state in states.iter().filter(|state| state.is_finished()) {

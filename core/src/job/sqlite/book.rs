@@ -7,14 +7,34 @@ use serde::de::DeserializeOwned;
 
 use super::session::Session;
 use super::trouble::{count, number, unreadable};
-use crate::clock::{EpochMillis, millis};
-use crate::job::{Presence, Schedule};
+use crate::clock::{self, EpochMillis, millis};
+use crate::job::{JobError, Presence, Schedule};
 
 /// How long a worker that is silent is still said to be there.
 const PRESENCE: Duration = Duration::from_secs(30);
 
 /// Sets, or replaces, a schedule.
-pub(super) fn put_schedule(session: &Session<'_>, schedule: &Schedule) -> rusqlite::Result<()> {
+pub(super) fn put_schedule(
+    session: &Session<'_>,
+    schedule: Schedule,
+) -> rusqlite::Result<Result<(), JobError>> {
+    let kept = kept_schedule(session, &schedule.name)?;
+    match schedule.replacing(kept.as_ref(), session.news.now) {
+        Ok(schedule) => write_schedule(session, &schedule).map(Ok),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+fn kept_schedule(session: &Session<'_>, name: &str) -> rusqlite::Result<Option<Schedule>> {
+    let kept: Option<String> = session
+        .db
+        .prepare_cached("SELECT text FROM schedule WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    Ok(kept.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+fn write_schedule(session: &Session<'_>, schedule: &Schedule) -> rusqlite::Result<()> {
     let text = serde_json::to_string(schedule).map_err(unreadable)?;
     session
         .db
@@ -29,16 +49,10 @@ pub(super) fn advance_schedule(
     before: &Schedule,
     after: &Schedule,
 ) -> rusqlite::Result<bool> {
-    let kept: Option<String> = session
-        .db
-        .prepare_cached("SELECT text FROM schedule WHERE name = ?1")?
-        .query_row([&before.name], |row| row.get(0))
-        .optional()?;
-    let kept = kept.and_then(|text| serde_json::from_str::<Schedule>(&text).ok());
-    if kept.as_ref() != Some(before) {
+    if kept_schedule(session, &before.name)?.as_ref() != Some(before) {
         return Ok(false);
     }
-    put_schedule(session, after)?;
+    write_schedule(session, after)?;
     Ok(true)
 }
 
@@ -74,7 +88,7 @@ pub(super) fn lead(
         .optional()?;
     let taken = held.is_some_and(|(by, until)| by != holder && count(until) > now);
     if !taken {
-        let until = now.saturating_add(millis(term));
+        let until = now.saturating_add(clock::term(term));
         session
             .db
             .prepare_cached(

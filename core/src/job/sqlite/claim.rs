@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params};
 use super::row::{Kept, select_whole};
 use super::session::Turn;
 use super::trouble::{count, number};
-use crate::clock::millis;
+use crate::clock::term;
 use crate::job::{Claim, Claimed, Exchange, Exchanged, JobState, rules};
 
 /// Jobs of each sort that a claim promotes, takes back or drops.
@@ -47,9 +47,9 @@ impl Turn<'_> {
             room = room.min(u64::from(limit).saturating_sub(self.line.count(JobState::Running)));
         }
         if let Some(rate) = self.line.limits.rate {
-            room = room.min(self.line.now.rate.room(rate, now * 1000).0);
+            room = room.min(self.line.now.rate.room(rate, now.saturating_mul(1000)).0);
         }
-        let until = now.saturating_add(millis(claim.lease));
+        let until = now.saturating_add(term(claim.lease));
         let mut passed = 0;
         while (claimed.len() as u64) < room && passed < PASS_STEP && self.line.has_ready() {
             let head = self.head((room - claimed.len() as u64).min(READ_STEP))?;
@@ -70,15 +70,20 @@ impl Turn<'_> {
                 self.line
                     .serve(self.db, kept.tag, kept.spec.group.as_deref())?;
                 kept.until = until;
+                let retired = self.line.now.retired;
                 self.change(&mut kept, |status, _| {
-                    rules::claim(status, &claim.worker, now);
+                    rules::claim(status, &claim.worker, retired, now);
                 })?;
                 claimed.push(kept.claimed());
             }
         }
         if let Some(rate) = self.line.limits.rate {
             let begun = claimed.len() as u64;
-            self.line.now.rate = self.line.now.rate.taken(rate, now * 1000, begun);
+            self.line.now.rate = self
+                .line
+                .now
+                .rate
+                .taken(rate, now.saturating_mul(1000), begun);
         }
         // One that was woken wakes the next.
         if self.line.has_ready() && !claimed.is_empty() {
@@ -107,7 +112,8 @@ impl Turn<'_> {
             let stall = first(
                 "SELECT until FROM job WHERE queue = ?1 AND state = 2 ORDER BY until LIMIT 1",
             )?;
-            let stall = stall.map(|until| until.saturating_add(1));
+            let jumped = now - self.news.lapse;
+            let stall = stall.map(|until| until.saturating_add(jumped + 1));
             soonest = soonest.into_iter().chain(stall).min();
         }
         let full = self
@@ -117,8 +123,8 @@ impl Turn<'_> {
             .is_some_and(|limit| self.line.count(JobState::Running) >= u64::from(limit));
         let held = self.line.now.paused || full || !self.line.has_ready();
         if let Some(rate) = self.line.limits.rate.filter(|_| !held) {
-            let wait = self.line.now.rate.room(rate, now * 1000).1;
-            let next = now + wait.div_ceil(1000);
+            let wait = self.line.now.rate.room(rate, now.saturating_mul(1000)).1;
+            let next = now.saturating_add(wait.div_ceil(1000));
             soonest = soonest.into_iter().chain([next]).min();
         }
         Ok(soonest.map(|at| at.saturating_sub(now)))

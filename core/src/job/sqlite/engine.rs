@@ -61,15 +61,21 @@ impl Engine {
         self.process != std::process::id()
     }
 
-    /// Does something in the next transaction, and waits until it is on the disk.
-    pub(super) async fn write<T, F>(&self, urgent: bool, work: F) -> Result<T, JobError>
+    /// Does something with about so many jobs in the next transaction, and waits until it is on
+    /// the disk.
+    pub(super) async fn write<T, F>(
+        &self,
+        urgent: bool,
+        weight: usize,
+        work: F,
+    ) -> Result<T, JobError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let gone = || trouble::no_writer(&self.path, "the thread that writes has ended");
         let (reply, answer) = oneshot::channel();
-        let task = Box::new(Task::new(work, reply));
+        let task = Box::new(Task::new(work, weight, reply));
         if !self.inbox.put(task, urgent).await {
             return Err(gone());
         }

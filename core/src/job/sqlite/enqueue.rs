@@ -66,6 +66,7 @@ impl Turn<'_> {
             tag: 0,
             parked: false,
             until: 0,
+            kept: 0,
         };
         if due.is_none() {
             self.line_up(&mut kept)?;
@@ -97,13 +98,26 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// The unique key is again that of a job that had it, for the time that it had left.
+    pub(super) fn hold_key_again(&mut self, key: &str, id: &JobId) -> rusqlite::Result<()> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO held_key (queue, key, id, until, live) VALUES (?1, ?2, ?3, 0, 1)
+                 ON CONFLICT DO UPDATE SET
+                    live = 1, until = iif(id = ?3, until, 0), id = ?3",
+            )?
+            .execute(params![self.line.row, key, id.as_str()])?;
+        Ok(())
+    }
+
     fn has(&self, id: &JobId) -> rusqlite::Result<bool> {
         self.db
             .prepare_cached("SELECT 1 FROM job WHERE id = ?1 AND queue = ?2")?
             .exists(params![id.as_str(), self.line.row])
     }
 
-    fn holder(&self, key: &str) -> rusqlite::Result<Option<JobId>> {
+    /// The job that has the unique key by now.
+    pub(super) fn holder(&self, key: &str) -> rusqlite::Result<Option<JobId>> {
         let held: Option<(String, i64, bool)> = self
             .db
             .prepare_cached("SELECT id, until, live FROM held_key WHERE queue = ?1 AND key = ?2")?

@@ -12,8 +12,13 @@ use crate::job::JobError;
 /// How many works a line holds; beyond, those who bring them wait.
 const ROOM: usize = 1_024;
 
+/// How much work a transaction takes up: behind it others wait, and other processes.
+const HEAVY: usize = 2_000;
+
 /// Something to be done in a transaction, and to be told of behind it.
 pub(super) trait Work: Send {
+    /// About how many jobs it moves.
+    fn weight(&self) -> usize;
     /// Does it. A failure undoes the whole transaction.
     fn run(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()>;
     /// Tells who waits what came of it, once that is on the disk.
@@ -24,14 +29,16 @@ pub(super) trait Work: Send {
 pub(super) struct Task<T, F> {
     work: Option<F>,
     done: Option<T>,
+    weight: usize,
     reply: oneshot::Sender<Result<T, JobError>>,
 }
 
 impl<T, F> Task<T, F> {
-    pub(super) fn new(work: F, reply: oneshot::Sender<Result<T, JobError>>) -> Self {
+    pub(super) fn new(work: F, weight: usize, reply: oneshot::Sender<Result<T, JobError>>) -> Self {
         Self {
             work: Some(work),
             done: None,
+            weight,
             reply,
         }
     }
@@ -42,6 +49,10 @@ where
     T: Send,
     F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send,
 {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
     fn run(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()> {
         if let Some(work) = self.work.take() {
             self.done = Some(work(session)?);
@@ -102,7 +113,8 @@ impl Inbox {
         self.hold((work, None), true);
     }
 
-    /// Waits for works and takes at most so many; none when it is closed and empty.
+    /// Waits for works and takes at most so many, or fewer of much work; none when it is closed
+    /// and empty.
     pub(super) fn take(&self, most: usize) -> Option<Vec<Box<dyn Work>>> {
         let mut lines = self.lines.lock();
         while lines.urgent.is_empty() && lines.ordinary.is_empty() {
@@ -113,8 +125,14 @@ impl Inbox {
         }
         let urgent = lines.urgent.len().min(most);
         let mut taken: Vec<_> = lines.urgent.drain(..urgent).map(|(work, _)| work).collect();
-        let ordinary = lines.ordinary.len().min(most - urgent);
-        taken.extend(lines.ordinary.drain(..ordinary).map(|(work, _)| work));
+        let mut weight = 0;
+        while taken.len() < most
+            && weight < HEAVY
+            && let Some((work, _)) = lines.ordinary.pop_front()
+        {
+            weight += work.weight();
+            taken.push(work);
+        }
         Some(taken)
     }
 

@@ -40,6 +40,10 @@ pub(super) struct Numbers {
     /// Jobs that wait aside until their group has room.
     pub(super) parked: u64,
     pub(super) bytes: u64,
+    /// The highest epoch of jobs that are gone.
+    pub(super) retired: u64,
+    /// Bytes of jobs that have ended.
+    pub(super) kept_bytes: u64,
     counts: [u64; JobState::ALL.len()],
 }
 
@@ -70,7 +74,7 @@ impl Line {
     fn find(db: &Connection, name: &str) -> rusqlite::Result<Option<Self>> {
         let mut query = db.prepare_cached(
             "SELECT number, limits, paused, served, last, arrival, rings, parked, bytes,
-                    waiting, delayed, running, completed, failed, cancelled
+                    waiting, delayed, running, completed, failed, cancelled, retired, kept_bytes
              FROM queue WHERE name = ?1",
         )?;
         let line = query.query_row([name], |row| {
@@ -89,6 +93,8 @@ impl Line {
                 rings: count(row.get(6)?),
                 parked: count(row.get(7)?),
                 bytes: count(row.get(8)?),
+                retired: count(row.get(15)?),
+                kept_bytes: count(row.get(16)?),
                 counts,
             };
             let mut limits = read_limits(limits.as_deref())?;
@@ -118,7 +124,8 @@ impl Line {
             db.prepare_cached(
                 "UPDATE queue SET paused = ?2, served = ?3, last = ?4, arrival = ?5, rings = ?6,
                     parked = ?7, bytes = ?8, waiting = ?9, delayed = ?10, running = ?11,
-                    completed = ?12, failed = ?13, cancelled = ?14
+                    completed = ?12, failed = ?13, cancelled = ?14, retired = ?15,
+                    kept_bytes = ?16
                  WHERE number = ?1",
             )?
             .execute(params![
@@ -135,7 +142,9 @@ impl Line {
                 running,
                 completed,
                 failed,
-                cancelled
+                cancelled,
+                number(now.retired),
+                number(now.kept_bytes)
             ])?;
         }
         Ok(self.rung.then_some(self.now.rings))

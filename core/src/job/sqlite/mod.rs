@@ -43,10 +43,13 @@ use super::{
     JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits, Renewal,
     Report, Schedule, check_queue,
 };
-use crate::clock::{Clock, SystemClock, millis};
+use crate::clock::{Clock, EpochMillis, SystemClock, millis, term};
 
-/// Jobs of a queue that one step of a sweep or purge moves.
+/// Jobs of one transaction's work: another process, and the renewals of this one, wait for no
+/// more than that.
 const STEP: usize = 1_000;
+/// Bytes of payloads behind which a step ends.
+const STEP_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a write survives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -136,7 +139,29 @@ impl SqliteJobs {
         T: Send + 'static,
         F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.engine()?.write(self.urgent, work).await
+        self.engine()?.write(self.urgent, 1, work).await
+    }
+
+    /// Does something with each job, in transactions of a bounded length.
+    async fn step_by_step<T, F>(&self, ids: &[JobId], one: F) -> Result<Vec<T>, JobError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Session<'_>, &JobId) -> rusqlite::Result<T> + Copy + Send + 'static,
+    {
+        let mut answers = Vec::with_capacity(ids.len());
+        for step in ids.chunks(STEP) {
+            let step = step.to_vec();
+            let engine = self.engine()?;
+            let done = engine.write(
+                self.urgent,
+                step.len(),
+                move |session| -> rusqlite::Result<Vec<T>> {
+                    step.iter().map(|id| one(session, id)).collect()
+                },
+            );
+            answers.extend(done.await?);
+        }
+        Ok(answers)
     }
 
     async fn read<T, F>(&self, work: F) -> Result<T, JobError>
@@ -167,8 +192,29 @@ impl JobManager for SqliteJobs {
             Err(refusal) => Ok(Enqueued::Refused(refusal)),
             Ok(()) => session.on(&Arc::clone(&job.queue), |turn| turn.enqueue(job)),
         };
-        self.write(move |session| jobs.into_iter().map(|job| one(session, job)).collect())
-            .await
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut left = jobs.into_iter().peekable();
+        while left.peek().is_some() {
+            let (mut room, mut some) = (STEP_BYTES, Vec::new());
+            while some.len() < STEP
+                && room > 0
+                && let Some(job) = left.next()
+            {
+                room = room.saturating_sub(job.payload.len());
+                some.push(job);
+            }
+            let weight = some.len() + (STEP_BYTES - room) / 4_096;
+            let engine = self.engine()?;
+            let taken = engine.write(
+                self.urgent,
+                weight,
+                move |session| -> rusqlite::Result<Vec<_>> {
+                    some.into_iter().map(|job| one(session, job)).collect()
+                },
+            );
+            answers.extend(taken.await?);
+        }
+        Ok(answers)
     }
 
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
@@ -178,7 +224,7 @@ impl JobManager for SqliteJobs {
         check_queue(&exchange.queue)?;
         let engine = self.engine()?;
         let (queue, asked) = (Arc::clone(&exchange.queue), exchange.claim.max > 0);
-        let exchanged = engine.write(self.urgent, move |session| {
+        let exchanged = engine.write(self.urgent, 1, move |session| {
             session.on(&Arc::clone(&exchange.queue), |turn| {
                 let rings = turn.line.rings();
                 Ok((turn.exchange(exchange)?, rings))
@@ -205,7 +251,7 @@ impl JobManager for SqliteJobs {
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
         let leases = leases.to_vec();
         self.write(move |session| {
-            let until = session.news.now.saturating_add(millis(lease));
+            let until = session.news.now.saturating_add(term(lease));
             let renew = |held: &Lease| session.on(&held.queue, |turn| turn.renew(held, until));
             leases.iter().map(renew).collect()
         })
@@ -224,31 +270,24 @@ impl JobManager for SqliteJobs {
     }
 
     async fn cancel(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, JobError> {
-        let ids = ids.to_vec();
-        self.write(move |session| {
-            let one = |id| session.on_job(id, |turn| turn.cancel(id));
-            ids.iter().map(one).collect()
+        self.step_by_step(ids, |session, id| {
+            session.on_job(id, |turn| turn.cancel(id))
         })
         .await
     }
 
     async fn delete(&self, ids: &[JobId]) -> Result<Vec<bool>, JobError> {
-        let ids = ids.to_vec();
-        self.write(move |session| {
-            let one = |id| Ok(session.on_job(id, |turn| turn.delete(id))?.unwrap_or(false));
-            ids.iter().map(one).collect()
+        self.step_by_step(ids, |session, id| {
+            let deleted = session.on_job(id, |turn| turn.delete(id))?;
+            Ok(deleted.unwrap_or(false))
         })
         .await
     }
 
     async fn revive(&self, ids: &[JobId]) -> Result<Vec<Result<(), JobError>>, JobError> {
-        let ids = ids.to_vec();
-        self.write(move |session| {
-            let one = |id: &JobId| {
-                let revived = session.on_job(id, |turn| turn.revive(id))?;
-                Ok(revived.unwrap_or_else(|| Err(JobError::UnknownJob { id: id.clone() })))
-            };
-            ids.iter().map(one).collect()
+        self.step_by_step(ids, |session, id| {
+            let revived = session.on_job(id, |turn| turn.revive(id))?;
+            Ok(revived.unwrap_or_else(|| Err(JobError::UnknownJob { id: id.clone() })))
         })
         .await
     }
@@ -266,7 +305,12 @@ impl JobManager for SqliteJobs {
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
-        let (filter, after, now) = (filter.clone(), filter.mark()?, self.home.clock.now());
+        let (filter, after, now) = (
+            filter.clone(),
+            filter.mark(|mark| mark.parse().ok())?,
+            self.home.clock.now(),
+        );
+        let after = after.unwrap_or(0);
         self.read(move |db| read::list(db, &filter, after, now))
             .await
     }
@@ -298,6 +342,7 @@ impl JobManager for SqliteJobs {
     }
 
     async fn limits(&self, queue: &str) -> Result<QueueLimits, JobError> {
+        check_queue(queue)?;
         let queue = queue.to_owned();
         self.read(move |db| read::limits(db, &queue)).await
     }
@@ -326,13 +371,17 @@ impl JobManager for SqliteJobs {
         states: &[JobState],
         older_than: Duration,
     ) -> Result<usize, JobError> {
+        check_queue(queue)?;
         let before = self.home.clock.now().saturating_sub(millis(older_than));
         let mut states = states.to_vec();
         states.retain(|state| state.is_finished());
         let (name, ended) = (queue.to_owned(), states.clone());
         let found = self.read(move |db| read::ended(db, &name, &ended, before));
         let mut dropped = 0;
-        for step in found.await?.chunks(STEP) {
+        let found = found.await?.ok_or_else(|| JobError::UnknownQueue {
+            queue: queue.to_owned(),
+        })?;
+        for step in found.chunks(STEP) {
             let (queue, step, states) = (queue.to_owned(), step.to_vec(), states.clone());
             dropped += self
                 .write(move |session| session.on(&queue, |turn| turn.purge(&step, &states, before)))
@@ -341,13 +390,14 @@ impl JobManager for SqliteJobs {
         Ok(dropped)
     }
 
-    async fn put_schedule(&self, mut schedule: Schedule) -> Result<(), JobError> {
+    async fn now(&self) -> Result<EpochMillis, JobError> {
+        Ok(self.home.clock.now())
+    }
+
+    async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
         schedule.check()?;
-        if schedule.next_at == 0 {
-            schedule.next_at = schedule.next_after(self.home.clock.now())?;
-        }
-        self.write(move |session| book::put_schedule(session, &schedule))
-            .await
+        self.write(move |session| book::put_schedule(session, schedule))
+            .await?
     }
 
     async fn advance_schedule(&self, before: &Schedule, after: Schedule) -> Result<bool, JobError> {
@@ -388,7 +438,9 @@ impl JobManager for SqliteJobs {
         // Before the file is told: what happens behind that is not missed.
         let receiver = engine.watch.subscribe();
         let token = engine.token.clone();
-        let begun = engine.write(self.urgent, move |session| follow::begin(session, &token));
+        let begun = engine.write(self.urgent, 1, move |session| {
+            follow::begin(session, &token)
+        });
         let last = begun.await?;
         engine.watch.follow(last);
         engine.look()?;

@@ -5,7 +5,7 @@ use rusqlite::{Params, params};
 use super::row::{Kept, select};
 use super::session::Turn;
 use super::trouble::number;
-use crate::job::{JobError, JobId, JobSpec, JobState, JobStatus, What, rules};
+use crate::job::{JobError, JobId, JobSpec, JobState, JobStatus, Payload, What, rules};
 
 impl Turn<'_> {
     /// Jobs of this queue, without payloads and results.
@@ -85,7 +85,9 @@ impl Turn<'_> {
         }
         self.remove(&kept)?;
         self.tell(Some(id), What::Deleted);
-        self.tell_if_drained();
+        if !kept.status.state.is_finished() {
+            self.tell_if_drained();
+        }
         Ok(Some(true))
     }
 
@@ -100,10 +102,17 @@ impl Turn<'_> {
             return Ok(Some(Err(JobError::IllegalMove { id, state, verb })));
         }
         let now = self.news.now;
-        self.line.now.bytes += kept.size;
         if let Some(key) = &kept.spec.unique_key {
-            self.hold_key(key, id, 0)?;
+            let holder = self.holder(key)?;
+            if holder.as_ref().is_some_and(|holder| holder != id) {
+                let (id, verb) = (id.clone(), rules::KEY_IS_HELD);
+                return Ok(Some(Err(JobError::IllegalMove { id, state, verb })));
+            }
+            self.hold_key_again(key, id)?;
         }
+        self.line.now.bytes += kept.size;
+        self.line.now.kept_bytes = self.line.now.kept_bytes.saturating_sub(kept.kept);
+        kept.kept = 0;
         self.line.quit(state);
         self.line.enter(JobState::Waiting);
         rules::revive(&mut kept.status, now);
@@ -145,14 +154,18 @@ impl Turn<'_> {
     /// Removes a job from the file and the counts.
     pub(super) fn remove(&mut self, kept: &Kept) -> rusqlite::Result<()> {
         self.line.quit(kept.status.state);
+        self.line.now.retired = self.line.now.retired.max(kept.status.epoch);
         if !kept.status.state.is_finished() {
             self.line.now.bytes = self.line.now.bytes.saturating_sub(kept.size);
             if let Some(key) = &kept.spec.unique_key {
                 self.db
-                    .prepare_cached("DELETE FROM held_key WHERE queue = ?1 AND key = ?2")?
-                    .execute(params![self.line.row, key])?;
+                    .prepare_cached(
+                        "DELETE FROM held_key WHERE queue = ?1 AND key = ?2 AND id = ?3",
+                    )?
+                    .execute(params![self.line.row, key, kept.id.as_str()])?;
             }
         }
+        self.line.now.kept_bytes = self.line.now.kept_bytes.saturating_sub(kept.kept);
         kept.remove(self.db)
     }
 
@@ -166,6 +179,9 @@ impl Turn<'_> {
             self.remove(kept)?;
         } else {
             kept.until = self.news.now.saturating_add(kept_for);
+            let result = kept.status.result.as_ref().map_or(0, Payload::len);
+            kept.kept = kept.size + result as u64;
+            self.line.now.kept_bytes += kept.kept;
             kept.save(self.db)?;
         }
         self.tell_if_drained();

@@ -160,16 +160,16 @@ pub(super) fn limits(db: &Connection, queue: &str) -> rusqlite::Result<QueueLimi
     read_limits(text.flatten().as_deref())
 }
 
-/// The numbers of jobs that have ended by then.
+/// The numbers of jobs that have ended by then, or none if there is no such queue.
 pub(super) fn ended(
     db: &Connection,
     queue: &str,
     states: &[JobState],
     before: EpochMillis,
-) -> rusqlite::Result<Vec<i64>> {
+) -> rusqlite::Result<Option<Vec<i64>>> {
     let mut numbers = Vec::new();
     let Some(row) = queue_row(db, queue)? else {
-        return Ok(numbers);
+        return Ok(None);
     };
     for state in states {
         let which = match state {
@@ -184,7 +184,7 @@ pub(super) fn ended(
             numbers.push(one?);
         }
     }
-    Ok(numbers)
+    Ok(Some(numbers))
 }
 
 fn queue_row(db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {

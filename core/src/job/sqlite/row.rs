@@ -17,14 +17,14 @@ const INLINE: usize = 1_024;
 const COLUMNS: &str = "job.number, job.id, job.state, job.rank, job.tag, job.parked,
     job.until, job.epoch, job.attempt, job.stalls, job.created_at, job.run_at, job.started_at,
     job.finished_at, job.cancel_requested, job.size, job.kind, job.team, job.session, job.spec,
-    job.worker, job.progress, job.error";
+    job.worker, job.progress, job.error, job.kept";
 
 /// The payload, wherever it is.
 const PAYLOAD: &str =
     "coalesce(job.payload, (SELECT payload FROM body WHERE body.job = job.number))";
 
 /// The columns' number: what else is selected comes behind.
-const WIDTH: usize = 23;
+const WIDTH: usize = 24;
 
 /// A query for rows of [`COLUMNS`].
 pub(super) fn select(which: &str) -> String {
@@ -58,6 +58,8 @@ pub(super) struct Kept {
     pub(super) parked: bool,
     /// When its lease runs out, or, once it has ended, when it goes.
     pub(super) until: u64,
+    /// Its bytes, once it has ended.
+    pub(super) kept: u64,
 }
 
 impl Kept {
@@ -81,6 +83,7 @@ impl Kept {
             tag: count(row.get(4)?),
             parked: row.get(5)?,
             until: count(row.get(6)?),
+            kept: count(row.get(23)?),
             status: JobStatus {
                 state,
                 epoch: count(row.get(7)?),
@@ -92,8 +95,9 @@ impl Kept {
                 finished_at: optional(13)?,
                 cancel_requested: row.get(14)?,
                 worker: row.get(20)?,
-                progress: read_json(row, 21)?,
-                error: read_json(row, 22)?,
+                // News that cannot be read are none: the job goes on.
+                progress: read_json(row, 21).unwrap_or_default(),
+                error: read_json(row, 22).unwrap_or_default(),
                 result: None,
             },
         })
@@ -141,8 +145,8 @@ impl Kept {
         let inline = payload.len() <= INLINE;
         db.prepare_cached(
             "INSERT INTO job (queue, id, state, rank, tag, parked, created_at, run_at, size,
-                kind, team, session, spec, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                kind, team, session, spec, payload, deadline)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             queue,
@@ -159,6 +163,7 @@ impl Kept {
             session,
             text.filter(|text| text != "{}"),
             inline.then(|| payload.as_bytes().as_ref()),
+            spec.deadline.map(number),
         ])?;
         self.number = db.last_insert_rowid();
         if !inline {
@@ -176,7 +181,8 @@ impl Kept {
         db.prepare_cached(
             "UPDATE job SET state = ?2, tag = ?3, parked = ?4, until = ?5, epoch = ?6,
                 attempt = ?7, stalls = ?8, run_at = ?9, started_at = ?10, finished_at = ?11,
-                cancel_requested = ?12, worker = ?13, progress = ?14, error = ?15, result = ?16
+                cancel_requested = ?12, worker = ?13, progress = ?14, error = ?15, result = ?16,
+                kept = ?17
              WHERE number = ?1",
         )?
         .execute(params![
@@ -199,6 +205,7 @@ impl Kept {
                 .result
                 .as_ref()
                 .map(|result| result.as_bytes().as_ref()),
+            number(self.kept),
         ])?;
         Ok(())
     }

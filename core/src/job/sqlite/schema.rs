@@ -15,11 +15,11 @@ use crate::job::JobError;
 use crate::sqlite::{self, version};
 
 /// What this code reads and writes, as `PRAGMA user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 // The states are numbered as in `JobState::ALL`. A job's place in the line is its rank
 // (the priority, negated), its tag and its number; one that is parked is not in the line.
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE queue (
         number INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -121,6 +121,22 @@ const CALLED_OFF: &str = "
     CREATE INDEX job_called_off ON job (number) WHERE state = 2 AND cancel_requested = 1;
 ";
 
+// Since version 3: a new job of an id has epochs beyond those that the id had, what has
+// ended is kept up to so many bytes, and deadlines are met in jobs that nobody claims.
+const BOUNDS: &str = "
+    ALTER TABLE queue ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE queue ADD COLUMN kept_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE job ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE job ADD COLUMN deadline INTEGER;
+    UPDATE job SET kept = size + coalesce(length(result), 0) WHERE state > 2;
+    UPDATE job SET deadline = json_extract(spec, '$.deadline') WHERE spec IS NOT NULL;
+    UPDATE queue SET
+        retired = coalesce((SELECT max(epoch) FROM job WHERE job.queue = queue.number), 0),
+        kept_bytes = coalesce((SELECT sum(kept) FROM job WHERE job.queue = queue.number), 0);
+    CREATE INDEX job_deadline ON job (queue, deadline)
+        WHERE state < 2 AND deadline IS NOT NULL;
+";
+
 /// Opens the file to write to it, or makes it, readable by this user alone.
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, JobError> {
     // SQLite gives its side files the mode of the main file.
@@ -161,8 +177,12 @@ fn prepare(connection: Connection, path: &Path) -> Result<Connection, JobError> 
             }
             transaction.execute_batch(SCHEMA).map_err(failed)?;
         }
+        for (since, change) in [(2, CALLED_OFF), (3, BOUNDS)] {
+            if found < since {
+                transaction.execute_batch(change).map_err(failed)?;
+            }
+        }
         if found < VERSION {
-            transaction.execute_batch(CALLED_OFF).map_err(failed)?;
             transaction
                 .pragma_update(None, "user_version", VERSION)
                 .map_err(failed)?;

@@ -23,6 +23,8 @@ pub(super) struct Session<'c> {
 /// What is to be told of.
 pub(super) struct News {
     pub(super) now: EpochMillis,
+    /// Leases that ended before this have run out.
+    pub(super) lapse: EpochMillis,
     followed: bool,
     events: Vec<JobEvent>,
 }
@@ -44,7 +46,8 @@ pub(super) struct Told {
 }
 
 impl<'c> Session<'c> {
-    pub(super) fn begin(db: &'c Connection, now: EpochMillis) -> rusqlite::Result<Self> {
+    pub(super) fn begin(db: &'c Connection, clock: &dyn Clock) -> rusqlite::Result<Self> {
+        let now = clock.now();
         let mut query = db.prepare_cached("SELECT 1 FROM follower WHERE until > ?1 LIMIT 1")?;
         let followed = query
             .query_row([number(SystemClock.now())], |_| Ok(()))
@@ -55,6 +58,7 @@ impl<'c> Session<'c> {
             db,
             news: News {
                 now,
+                lapse: now.saturating_sub(clock.jumped()),
                 followed,
                 events,
             },

@@ -70,6 +70,9 @@ impl Turn<'_> {
 
     /// Records news of an attempt.
     pub(super) fn report(&mut self, report: Report) -> rusqlite::Result<Result<(), JobError>> {
+        if let Err(refusal) = report.check() {
+            return Ok(Err(refusal));
+        }
         let Some(kept) = self.held(&report.lease)? else {
             return Ok(Err(stale(&report.lease)));
         };

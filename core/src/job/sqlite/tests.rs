@@ -1,6 +1,7 @@
 //! What is SQLite's own: files, processes and losses. The rest is the conformance suite's.
 
 mod files;
+mod numbers;
 mod processes;
 
 use std::os::unix::fs::PermissionsExt;

@@ -17,6 +17,7 @@ impl Turn<'_> {
         if self.line.count(JobState::Running) > 0 {
             moved += self.take_back(most)?;
         }
+        moved += self.expire(most)?;
         let limits = &self.line.limits;
         let (failed, finished) = (
             u64::from(limits.keep_failed),
@@ -25,6 +26,32 @@ impl Turn<'_> {
         moved += self.drop_old("state = 4", &[JobState::Failed], failed, most)?;
         let ended = [JobState::Completed, JobState::Cancelled];
         moved += self.drop_old("state IN (3, 5)", &ended, finished, most)?;
+        if self.line.now.kept_bytes > self.line.limits.keep_bytes {
+            moved += self.drop_heavy("state IN (3, 5)", most)?;
+            moved += self.drop_heavy("state = 4", most)?;
+        }
+        Ok(moved)
+    }
+
+    /// Those that wait behind their deadline fail, claimed or not.
+    fn expire(&mut self, most: usize) -> rusqlite::Result<usize> {
+        if self.line.count(JobState::Waiting) + self.line.count(JobState::Delayed) == 0 {
+            return Ok(0);
+        }
+        let now = self.news.now;
+        let late = self.select(
+            "WHERE queue = ?1 AND state < 2 AND deadline < ?2 ORDER BY deadline LIMIT ?3",
+            params![self.line.row, number(now), number(most as u64)],
+        )?;
+        let moved = late.len();
+        for one in late {
+            // The one before may have called it back to the line: it is read again.
+            let Some(mut kept) = self.find(&one.id)? else {
+                continue;
+            };
+            self.step_out(&mut kept)?;
+            self.change(&mut kept, |status, _| rules::expire(status, now))?;
+        }
         Ok(moved)
     }
 
@@ -88,13 +115,32 @@ impl Turn<'_> {
         let now = self.news.now;
         let stalled = self.select(
             "WHERE queue = ?1 AND state = 2 AND until < ?2 ORDER BY until, number LIMIT ?3",
-            params![self.line.row, number(now), number(most as u64)],
+            params![self.line.row, number(self.news.lapse), number(most as u64)],
         )?;
         let moved = stalled.len();
         for mut kept in stalled {
             self.stop_running(&kept)?;
             self.tell(Some(&kept.id), What::Stalled);
             self.change(&mut kept, |status, spec| rules::stall(status, spec, now))?;
+        }
+        Ok(moved)
+    }
+
+    /// Drops the first to go of those that have ended, until the rest may be kept.
+    fn drop_heavy(&mut self, which: &str, most: usize) -> rusqlite::Result<usize> {
+        let mut moved = 0;
+        if self.line.now.kept_bytes > self.line.limits.keep_bytes {
+            let first = self.select(
+                &format!("WHERE queue = ?1 AND {which} ORDER BY until LIMIT ?2"),
+                params![self.line.row, number(most as u64)],
+            )?;
+            for kept in &first {
+                if self.line.now.kept_bytes <= self.line.limits.keep_bytes {
+                    break;
+                }
+                self.remove(kept)?;
+                moved += 1;
+            }
         }
         Ok(moved)
     }

@@ -170,6 +170,7 @@ impl Watch {
                 let (reply, _) = tokio::sync::oneshot::channel();
                 let work = Task::new(
                     move |session: &mut Session<'_>| follow::renew(session, &token),
+                    1,
                     reply,
                 );
                 inbox.put_now(Box::new(work));

@@ -76,7 +76,7 @@ impl Writer {
         works: &mut [Box<dyn Work>],
     ) -> rusqlite::Result<Told> {
         let transaction = crate::sqlite::begin(connection)?;
-        let mut session = Session::begin(&transaction, self.clock.now())?;
+        let mut session = Session::begin(&transaction, &*self.clock)?;
         for work in works {
             work.run(&mut session)?;
         }

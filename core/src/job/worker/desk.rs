@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::attempt::Attempt;
 use super::backoff::Backoff;
+use crate::job::attempt::LINE_LIMIT;
 use crate::job::{JobManager, Progress, Report};
 
 /// The least time between two reports, unless an attempt has ended.
@@ -19,8 +20,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 const TRIES: u32 = 5;
 /// The most bytes of log lines that wait to be sent, of one attempt.
 const LOG_ROOM: usize = 256 * 1024;
-/// The longest line, and message of a progress, in bytes.
-const LINE_LIMIT: usize = 16 * 1024;
 /// The most reports of one call.
 const BATCH: usize = 500;
 

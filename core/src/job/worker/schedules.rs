@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::control::{Control, Mode};
 use super::crew::Crew;
+use crate::clock::millis;
 use crate::job::{Enqueued, JobError, Schedule};
 
 const ROLE: &str = "schedules";
@@ -45,7 +46,7 @@ pub(super) async fn round(crew: &Crew) -> Result<Option<Duration>, JobError> {
     }
     let mut rest = LOOK;
     for schedule in crew.jobs.schedules().await? {
-        let now = crew.clock.now();
+        let now = crew.jobs.now().await?;
         let name = schedule.name.clone();
         let due = schedule.next_at <= now;
         match if due {
@@ -71,6 +72,10 @@ async fn fire_one(crew: &Crew, schedule: Schedule, now: u64) -> Result<u64, JobE
         && let Enqueued::Refused(error) = enqueue(crew, job).await?
     {
         tracing::warn!(%error, schedule = next.name, "its job was refused");
+        if matches!(error, JobError::QueueFull { .. }) {
+            // The tick stands until there is room.
+            return Ok(now.saturating_add(millis(LOOK)));
+        }
     }
     let at = next.next_at;
     if !crew.jobs.advance_schedule(&schedule, next).await? {

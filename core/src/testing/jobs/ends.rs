@@ -108,6 +108,54 @@ pub(super) async fn a_deadline_ends_a_job_that_waits(store: Store) {
     );
 }
 
+pub(super) async fn a_deadline_ends_a_job_that_nobody_can_claim(store: Store) {
+    let until = |name: &str, deadline: u64| {
+        job().with_id(id(name)).with(|job| {
+            job.deadline = Some(START + deadline);
+            job.group = (name == "grouped").then(|| "group".into());
+        })
+    };
+    let keyed = until("late", 10).with(|job| job.unique_key = Some("key".into()));
+    store.add(keyed.clone()).await;
+    store.add(until("grouped", 10)).await;
+    store.add(until("delayed", 10).after(ms(3_600_000))).await;
+    store.add(until("in time", 5_000)).await;
+    // One that runs is not ended by it, but waits under it again when it is given back.
+    store.add(until("running", 10)).await;
+    store.add_named(&["other"]).await;
+    let claimed = store.claim(9).await;
+    for one in &claimed[..3] {
+        store.settle(one, Outcome::Release).await.unwrap();
+    }
+    store.one.set_paused(QUEUE, true).await.unwrap();
+    store.pass(ms(11));
+    while store.one.sweep().await.unwrap() > 0 {}
+    for name in ["late", "grouped", "delayed"] {
+        let status = store.job(&id(name)).await.status;
+        assert_eq!(
+            (status.state, status.attempt),
+            (JobState::Failed, 0),
+            "{name}"
+        );
+        assert_eq!(status.error.unwrap().kind, "expired");
+    }
+    assert_eq!(store.state(&id("in time")).await, JobState::Waiting);
+    assert_eq!(store.state(&id("running")).await, JobState::Running);
+    assert_eq!(ids(&claimed[3..]), ["running", "other"]);
+    store.settle(&claimed[3], Outcome::Release).await.unwrap();
+    while store.one.sweep().await.unwrap() > 0 {}
+    assert_eq!(store.state(&id("running")).await, JobState::Failed);
+    let counts = store.counts().await;
+    let live = (counts.waiting, counts.delayed, counts.running);
+    assert_eq!((live, counts.failed), ((1, 0, 1), 4));
+    // The key is free, and a claim comes by none of them.
+    store
+        .add(keyed.with_id(id("next")).with(|job| job.deadline = None))
+        .await;
+    store.one.set_paused(QUEUE, false).await.unwrap();
+    assert_eq!(ids(&store.claim(9).await), ["in time", "next"]);
+}
+
 pub(super) async fn a_result_over_the_limit_is_a_failure(store: Store) {
     let limits = QueueLimits {
         max_payload: 100,
@@ -171,6 +219,58 @@ pub(super) async fn a_job_that_ended_can_be_tried_again(store: Store) {
         store.settle(&again[1], done()).await,
         Ok(JobState::Completed)
     );
+}
+
+pub(super) async fn kept_jobs_are_trimmed_by_bytes(store: Store) {
+    let limits = QueueLimits {
+        keep_bytes: 1_000,
+        ..QueueLimits::default()
+    };
+    store.one.set_limits(QUEUE, limits).await.unwrap();
+    let text = |bytes: usize| Payload::from_json(format!("\"{}\"", "x".repeat(bytes - 2)));
+    let end = async |name: &str, outcome: Outcome| {
+        store
+            .add(
+                job()
+                    .with_id(id(name))
+                    .with(|job| job.payload = text(100).unwrap()),
+            )
+            .await;
+        let claimed = store.claim_one().await;
+        store.settle(&claimed, outcome).await.unwrap();
+        store.pass(ms(1_000));
+        while store.one.sweep().await.unwrap() > 0 {}
+    };
+    let with = |bytes| Outcome::Complete {
+        result: text(bytes).unwrap(),
+    };
+    let kept = async |names: [&str; 5]| {
+        let found = store.another.get(&names.map(id)).await.unwrap();
+        found.iter().map(Option::is_some).collect::<Vec<_>>()
+    };
+    let names = ["a", "b", "c", "d", "e"];
+    end("a", failed()).await;
+    end("b", with(200)).await;
+    end("c", with(500)).await;
+    assert_eq!(kept(names).await, [true, true, true, false, false]);
+    // 100 bytes over: the one that did not fail goes first.
+    end("d", failed()).await;
+    assert_eq!(kept(names).await, [true, false, true, true, false]);
+    // One that is tried again is not among those that ended.
+    store.one.revive(&[id("c")]).await.unwrap()[0]
+        .clone()
+        .unwrap();
+    let claimed = store.claim_one().await;
+    end("e", with(700)).await;
+    assert_eq!(kept(names).await, [true, false, true, true, true]);
+    store.settle(&claimed, Outcome::Cancel).await.unwrap();
+    while store.one.sweep().await.unwrap() > 0 {}
+    assert_eq!(store.counts().await.bytes, 0);
+    let counts = store.counts().await;
+    assert_eq!((counts.completed, counts.failed), (0, 2));
+    store.one.purge(QUEUE, &JobState::ALL, ms(0)).await.unwrap();
+    end("a", with(800)).await;
+    assert_eq!(kept(names).await, [true, false, false, false, false]);
 }
 
 pub(super) async fn kept_jobs_are_trimmed_by_number_and_purged_by_age(store: Store) {

@@ -101,6 +101,68 @@ pub(super) async fn a_unique_key_can_be_held_for_a_time(store: Store) {
     ));
 }
 
+pub(super) async fn a_unique_key_is_free_after_ends_that_no_worker_makes(store: Store) {
+    let keyed = || job().with(|job| job.unique_key = Some("key".into()));
+    store.add(keyed().with(|job| job.max_stalls = 0)).await;
+    store.claim_one().await;
+    store.pass(LEASE + ms(1));
+    while store.one.sweep().await.unwrap() > 0 {}
+
+    let now = store.one.now().await.unwrap();
+    store
+        .add(keyed().with(|job| job.deadline = Some(now)))
+        .await;
+    store.pass(ms(1));
+    while store.one.sweep().await.unwrap() > 0 {}
+    assert_eq!(store.counts().await.failed, 2);
+
+    store.add(keyed()).await;
+}
+
+pub(super) async fn a_job_is_not_tried_again_while_another_has_its_key(store: Store) {
+    let keyed = |name: &str| {
+        job().with_id(id(name)).with(|job| {
+            job.unique_key = Some("key".into());
+            job.unique_for_ms = Some(1_000);
+        })
+    };
+    let is_held = async |by: &str| {
+        let answer = store.one.enqueue_one(keyed("probe")).await.unwrap();
+        assert_eq!(answer, Enqueued::Duplicate(id(by)));
+    };
+    store.add(keyed("first")).await;
+    let claimed = store.claim_one().await;
+    store.settle(&claimed, failed()).await.unwrap();
+    store.pass(ms(1_000));
+    store.add(keyed("second")).await;
+    let refused = store.another.revive(&[id("first")]).await.unwrap();
+    assert!(
+        matches!(
+            &refused[0],
+            Err(JobError::IllegalMove { state: JobState::Failed, verb, .. })
+                if verb.contains("unique_key")
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(store.state(&id("first")).await, JobState::Failed);
+    // Nor does it free the key of the other one.
+    store.one.delete(&[id("first")]).await.unwrap();
+    is_held("second").await;
+    // Its own key is a job's again, with what is left of its time.
+    let claimed = store.claim_one().await;
+    store.settle(&claimed, done()).await.unwrap();
+    store.pass(ms(500));
+    store.one.revive(&[id("second")]).await.unwrap()[0]
+        .clone()
+        .unwrap();
+    let claimed = store.claim_one().await;
+    store.settle(&claimed, done()).await.unwrap();
+    store.pass(ms(499));
+    is_held("second").await;
+    store.pass(ms(1));
+    store.add(keyed("third")).await;
+}
+
 pub(super) async fn a_batch_answers_for_each_job(store: Store) {
     store.add_named(&["there"]).await;
     let batch = vec![
@@ -180,6 +242,16 @@ pub(super) async fn names_that_no_queue_can_have_are_refused(store: Store) {
         let claimed = store.one.claim(name, claim(1)).await;
         assert!(
             matches!(claimed, Err(JobError::Invalid { field: "queue", .. })),
+            "{name}"
+        );
+        let purged = store.one.purge(name, &JobState::ALL, ms(0)).await;
+        assert!(
+            matches!(purged, Err(JobError::Invalid { field: "queue", .. })),
+            "{name}"
+        );
+        let limits = store.one.limits(name).await;
+        assert!(
+            matches!(limits, Err(JobError::Invalid { field: "queue", .. })),
             "{name}"
         );
         let paused = store.one.set_paused(name, true).await;

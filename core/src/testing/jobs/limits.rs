@@ -1,6 +1,7 @@
 //! How many at once, how many in a time, and how much.
 
 use super::*;
+use crate::clock::{TERM_LIMIT_MS, TIME_LIMIT};
 use crate::job::{QueueLimits, Rate};
 
 pub(super) async fn jobs_wait_for_their_first_worker_and_are_claimed_by_number(store: Store) {
@@ -180,6 +181,94 @@ pub(super) async fn a_rate_holds_across_workers(store: Store) {
     );
     store.pass(ms(10_000));
     assert_eq!(store.claim(9).await.len(), 2);
+}
+
+pub(super) async fn another_rate_holds_at_once(store: Store) {
+    let limits = |jobs, per_ms| QueueLimits {
+        rate: Some(Rate {
+            jobs,
+            per_ms,
+            burst: None,
+        }),
+        ..QueueLimits::default()
+    };
+    let one_a_day = limits(1, 24 * 60 * 60 * 1_000);
+    store.one.set_limits(QUEUE, one_a_day).await.unwrap();
+    store.add_named(&["a", "b", "c"]).await;
+    assert_eq!(ids(&store.claim(9).await), ["a"]);
+    let ten_a_second = limits(10, 1_000);
+    store.one.set_limits(QUEUE, ten_a_second).await.unwrap();
+    let exchanged = store.exchange(Vec::new(), 9).await;
+    assert_eq!(ids(&exchanged.claimed), [""; 0]);
+    assert_eq!(exchanged.again_in, Some(ms(100)));
+    store.pass(ms(100));
+    assert_eq!(ids(&store.claim(9).await), ["b"]);
+}
+
+pub(super) async fn numbers_out_of_range_are_refused(store: Store) {
+    type Row = (&'static str, fn(&mut JobSpec));
+    let rows: [Row; 7] = [
+        ("priority", |job| job.priority = i16::MIN),
+        ("delay_ms", |job| job.delay_ms = Some(u64::MAX)),
+        ("run_at", |job| job.run_at = Some(u64::MAX)),
+        ("deadline", |job| job.deadline = Some(u64::MAX)),
+        ("timeout_ms", |job| job.timeout_ms = Some(u64::MAX)),
+        ("result_ttl_ms", |job| job.result_ttl_ms = u64::MAX),
+        ("unique_for_ms", |job| {
+            job.unique_key = Some("key".into());
+            job.unique_for_ms = Some(u64::MAX);
+        }),
+    ];
+    for (expected, change) in rows {
+        let answer = store.one.enqueue_one(job().with(change)).await;
+        let refused = matches!(&answer, Err(JobError::Invalid { field, .. }) if *field == expected);
+        assert!(refused, "{expected}: {answer:?}");
+    }
+    let rate = Some(Rate {
+        jobs: 1,
+        per_ms: u64::MAX,
+        burst: None,
+    });
+    let rows = [
+        QueueLimits {
+            rate,
+            ..QueueLimits::default()
+        },
+        QueueLimits {
+            failed_ttl_ms: u64::MAX,
+            ..QueueLimits::default()
+        },
+    ];
+    for limits in rows {
+        let set = store.one.set_limits(QUEUE, limits).await;
+        assert!(matches!(set, Err(JobError::Invalid { .. })), "{set:?}");
+    }
+    // The largest that are not.
+    let rate = Some(Rate {
+        jobs: 1,
+        per_ms: TERM_LIMIT_MS,
+        burst: Some(u32::MAX),
+    });
+    let limits = QueueLimits {
+        rate,
+        max_bytes: u64::MAX,
+        failed_ttl_ms: TERM_LIMIT_MS,
+        ..QueueLimits::default()
+    };
+    store.one.set_limits(QUEUE, limits).await.unwrap();
+    let spec = job().with(|job| {
+        job.result_ttl_ms = TERM_LIMIT_MS;
+        job.deadline = Some(TIME_LIMIT);
+        job.unique_key = Some("key".into());
+        job.unique_for_ms = Some(TERM_LIMIT_MS);
+    });
+    store.add(spec.clone()).await;
+    let claimed = store.claim_one().await;
+    store.settle(&claimed, done()).await.unwrap();
+    assert_eq!(
+        store.one.enqueue_one(spec).await.unwrap(),
+        Enqueued::Duplicate(claimed.lease.id)
+    );
 }
 
 pub(super) async fn a_pause_stops_claims_only(store: Store) {

@@ -87,6 +87,8 @@ checks! {
         of_two_who_insert_one_unique_key_at_once_one_does,
         a_unique_key_is_free_after_every_end_but_not_while_it_is_retried,
         a_unique_key_can_be_held_for_a_time,
+        a_job_is_not_tried_again_while_another_has_its_key,
+        a_unique_key_is_free_after_ends_that_no_worker_makes,
         a_batch_answers_for_each_job,
         payloads_are_kept_byte_for_byte,
         names_that_no_queue_can_have_are_refused;
@@ -96,6 +98,8 @@ checks! {
         a_groups_concurrency_holds_and_its_next_job_follows,
         a_group_goes_on_when_its_next_job_goes_unrun,
         a_rate_holds_across_workers,
+        another_rate_holds_at_once,
+        numbers_out_of_range_are_refused,
         a_pause_stops_claims_only,
         a_pause_of_an_hour_loses_nothing,
         payloads_over_the_limit_and_full_queues_are_refused;
@@ -105,6 +109,10 @@ checks! {
         a_job_that_stalls_too_often_is_given_up,
         two_who_sweep_at_once_take_a_job_back_once,
         a_deleted_running_job_frees_its_slot_and_refuses_its_outcome,
+        a_new_job_of_an_id_takes_no_outcome_of_an_old_one,
+        a_deleted_running_job_makes_room_in_its_group,
+        thousands_of_leases_that_lapse_at_once_are_taken_back,
+        a_lease_of_any_length_holds,
         a_released_job_costs_nothing_and_keeps_its_place,
         a_late_settlement_of_a_lapsed_lease_that_nobody_took_back_counts;
     ends:
@@ -112,10 +120,12 @@ checks! {
         a_retry_rests_and_counts_and_the_last_failure_ends,
         a_snooze_costs_no_attempt,
         a_deadline_ends_a_job_that_waits,
+        a_deadline_ends_a_job_that_nobody_can_claim,
         a_result_over_the_limit_is_a_failure,
         the_same_settlement_twice_is_refused_the_second_time,
         a_job_that_ended_can_be_tried_again,
-        kept_jobs_are_trimmed_by_number_and_purged_by_age;
+        kept_jobs_are_trimmed_by_number_and_purged_by_age,
+        kept_jobs_are_trimmed_by_bytes;
     cancel:
         a_waiting_job_is_cancelled_at_once,
         a_running_job_is_told_and_its_retry_gives_way,
@@ -134,6 +144,7 @@ checks! {
         jobs_are_listed_by_filter_and_page,
         counts_add_up,
         progress_and_log_are_kept_in_order,
+        news_that_cannot_be_kept_are_refused,
         what_is_unknown_is_said_to_be;
     upkeep:
         twenty_thousand_jobs_due_at_once_are_all_served,

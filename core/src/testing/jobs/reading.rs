@@ -143,6 +143,40 @@ pub(super) async fn progress_and_log_are_kept_in_order(store: Store) {
     assert_eq!(store.one.log(&id("a")).await.unwrap().len(), 1_000);
 }
 
+pub(super) async fn news_that_cannot_be_kept_are_refused(store: Store) {
+    store.add_named(&["a", "b"]).await;
+    let claimed = store.claim(2).await;
+    let news = |nth: usize, percent: f32, log: &[&str]| Report {
+        lease: claimed[nth].lease.clone(),
+        progress: Some(Progress {
+            percent,
+            message: "on".to_owned(),
+        }),
+        log: log.iter().map(|line| (*line).to_owned()).collect(),
+    };
+    let long = "x".repeat(16 * 1024 + 1);
+    let reports = vec![
+        news(0, f32::NAN, &[]),
+        news(0, f32::INFINITY, &["lost with it"]),
+        news(1, 50.0, &[]),
+        news(0, 1.0, &[&long]),
+    ];
+    let answers = store.one.report(reports).await.unwrap();
+    for (nth, expected) in [(0, "progress"), (1, "progress"), (3, "log")] {
+        let refused =
+            matches!(&answers[nth], Err(JobError::Invalid { field, .. }) if *field == expected);
+        assert!(refused, "{:?}", answers[nth]);
+    }
+    assert_eq!(answers[2], Ok(()));
+    assert_eq!(store.job(&id("a")).await.status.progress, None);
+    assert_eq!(store.another.log(&id("a")).await.unwrap(), []);
+    let listed = store.another.list(&JobFilter::default()).await.unwrap();
+    assert_eq!(listed.jobs.len(), 2);
+    let settle = claimed.iter().map(|one| settlement(&one.lease, done()));
+    let settled = store.exchange(settle.collect(), 0).await.settled;
+    assert_eq!(settled, [Ok(JobState::Completed), Ok(JobState::Completed)]);
+}
+
 pub(super) async fn what_is_unknown_is_said_to_be(store: Store) {
     let never = id("never");
     assert_eq!(
@@ -152,6 +186,11 @@ pub(super) async fn what_is_unknown_is_said_to_be(store: Store) {
     let unknown = Err(JobError::UnknownJob { id: never.clone() });
     assert_eq!(store.one.find(&never).await.map(drop), unknown);
     assert_eq!(store.one.log(&never).await.map(drop), unknown);
+    let unknown_queue = Err(JobError::UnknownQueue {
+        queue: "never".to_owned(),
+    });
+    let purged = store.one.purge("never", &[JobState::Failed], ms(0)).await;
+    assert_eq!(purged, unknown_queue);
     assert_eq!(store.one.counts().await.unwrap(), []);
     assert_eq!(
         store.one.limits("never").await.unwrap(),

@@ -44,12 +44,31 @@ pub(super) async fn a_schedule_is_kept_and_its_tick_makes_one_job(store: Store) 
         first > START && first <= START + 3_600_000 && first % 3_600_000 == 0,
         "{first}"
     );
+    // A service that starts again behind a tick says it anew: the tick is still to come.
+    store.pass(ms(2 * 3_600_000));
+    let again = |cron| {
+        Schedule::new(
+            "hourly",
+            cron,
+            job().with(|job| job.kind = Some("report".into())),
+        )
+    };
+    store
+        .another
+        .put_schedule(again("0 * * * *"))
+        .await
+        .unwrap();
+    assert_eq!(store.one.schedules().await.unwrap(), kept);
+    store.one.put_schedule(again("30 * * * *")).await.unwrap();
+    let other = store.another.schedules().await.unwrap();
+    assert!(other[0].next_at > START + 2 * 3_600_000, "{other:?}");
+    store.one.put_schedule(kept[0].clone()).await.unwrap();
     // Two leaders fire the same tick.
     let (next, spec) = kept[0].clone().fire(first).unwrap();
-    let (_, again) = kept[0].clone().fire(first + 5).unwrap();
+    let (_, twice) = kept[0].clone().fire(first + 5).unwrap();
     assert_eq!(next.next_at, first + 3_600_000);
     let one = store.one.enqueue_one(spec.unwrap()).await.unwrap();
-    let two = store.another.enqueue_one(again.unwrap()).await.unwrap();
+    let two = store.another.enqueue_one(twice.unwrap()).await.unwrap();
     assert!(matches!(one, Enqueued::Added(_)) && matches!(two, Enqueued::Duplicate(_)));
     assert!(next.clone().fire(first + 10).unwrap().1.is_none());
     let mut advanced = store.one.advance_schedule(&kept[0], next.clone());
@@ -125,8 +144,13 @@ pub(super) async fn whatever_happens_accepted_is_finished_and_live(store: Store)
     let mut chance = fastrand::Rng::with_seed(seed);
     let mut accepted = 0;
     let mut held: Vec<Claimed> = Vec::new();
+    let limits = crate::job::QueueLimits {
+        group_concurrency: Some(2),
+        ..Default::default()
+    };
+    store.one.set_limits(QUEUE, limits).await.unwrap();
     for _ in 0..600 {
-        match chance.u32(0..12) {
+        match chance.u32(0..14) {
             0..=3 => {
                 let count = chance.usize(1..5);
                 let batch = (0..count).map(|_| {
@@ -165,7 +189,21 @@ pub(super) async fn whatever_happens_accepted_is_finished_and_live(store: Store)
                 };
                 let some = store.another.list(&filter).await.unwrap().jobs;
                 let some: Vec<JobId> = some.into_iter().map(|job| job.id).collect();
-                store.another.cancel(&some).await.unwrap();
+                match chance.u8(0..4) {
+                    0 => {
+                        let deleted = store.one.delete(&some).await.unwrap();
+                        accepted -= deleted.into_iter().filter(|was| *was).count();
+                    }
+                    1 => drop(store.one.revive(&some).await.unwrap()),
+                    _ => drop(store.another.cancel(&some).await.unwrap()),
+                }
+            }
+            12 if chance.u8(0..8) == 0 => {
+                accepted -= store
+                    .another
+                    .purge(QUEUE, &JobState::ALL, ms(chance.u64(0..500)))
+                    .await
+                    .unwrap();
             }
             _ => {}
         }
@@ -173,6 +211,21 @@ pub(super) async fn whatever_happens_accepted_is_finished_and_live(store: Store)
         let live = counts.waiting + counts.delayed + counts.running;
         let finished = counts.completed + counts.failed + counts.cancelled;
         assert_eq!(live + finished, accepted as u64, "{counts:?}");
+    }
+    // Nothing is left aside: all that lives can still be done.
+    store.pass(LEASE * 2);
+    loop {
+        store.pass(ms(1_000));
+        while store.one.sweep().await.unwrap() > 0 {}
+        let claimed = store.claim(9).await;
+        let settle = claimed.iter().map(|one| settlement(&one.lease, done()));
+        store.exchange(settle.collect(), 0).await;
+        let counts = store.counts().await;
+        let live = counts.waiting + counts.delayed + counts.running;
+        if claimed.is_empty() {
+            assert_eq!(live, 0, "{counts:?}");
+            break;
+        }
     }
     let mut listed = 0;
     let mut after = None;

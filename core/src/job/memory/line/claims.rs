@@ -15,9 +15,9 @@ impl Line {
             room = room.min(u64::from(limit).saturating_sub(self.count(JobState::Running)));
         }
         if let Some(rate) = self.limits.rate {
-            room = room.min(self.rate.room(rate, now * 1000).0);
+            room = room.min(self.rate.room(rate, now.saturating_mul(1000)).0);
         }
-        let until = now.saturating_add(millis(claim.lease));
+        let until = now.saturating_add(term(claim.lease));
         let mut claimed = Vec::new();
         while (claimed.len() as u64) < room {
             let Some((place, slot)) = self.ready.pop_first() else {
@@ -25,11 +25,6 @@ impl Line {
             };
             let entry = &mut self.slots[slot];
             let spec = Arc::clone(&entry.job.spec);
-            if spec.deadline.is_some_and(|deadline| deadline < now) {
-                self.call_back(spec.group.as_deref(), news);
-                self.change(slot, news, |status, _| rules::expire(status, now));
-                continue;
-            }
             let group = spec.group.as_deref();
             if let Some(name) = group
                 && !self.turns.may_run(group, self.limits.group_concurrency)
@@ -40,13 +35,16 @@ impl Line {
             self.turns.serve(place, group);
             entry.until = until;
             self.leases.insert((until, slot));
+            let retired = self.retired;
             self.change(slot, news, |status, _| {
-                rules::claim(status, &claim.worker, now)
+                rules::claim(status, &claim.worker, retired, now);
             });
             claimed.push(self.slots[slot].claimed(&self.name));
         }
         if let Some(rate) = self.limits.rate {
-            self.rate = self.rate.taken(rate, now * 1000, claimed.len() as u64);
+            self.rate = self
+                .rate
+                .taken(rate, now.saturating_mul(1000), claimed.len() as u64);
         }
         // One that was woken wakes the next.
         if !self.ready.is_empty() && !claimed.is_empty() {

@@ -46,13 +46,18 @@ impl Line {
             held.live = false;
             if held.until <= news.now {
                 self.unique.remove(key);
+            } else {
+                self.windows.insert((held.until, key.clone()));
             }
         }
         let goes = (entry.until, slot);
         self.deliver(slot, news);
         if kept == 0 {
             self.drop_entry(slot);
-        } else if state == JobState::Failed {
+            return self.tell_if_drained(news);
+        }
+        self.kept_bytes += self.slots[slot].size();
+        if state == JobState::Failed {
             self.failed.insert(goes);
         } else {
             self.finished.insert(goes);
@@ -77,13 +82,23 @@ impl Line {
         let status = &entry.job.status;
         self.counts[status.state as usize] -= 1;
         self.ids.remove(&entry.job.id);
+        self.retired = self.retired.max(status.epoch);
         let goes = (entry.until, slot);
         if status.state.is_finished() {
-            self.failed.remove(&goes);
-            self.finished.remove(&goes);
+            if self.failed.remove(&goes) || self.finished.remove(&goes) {
+                self.kept_bytes -= entry.size();
+            }
         } else {
+            if let Some(deadline) = entry.job.spec.deadline {
+                self.deadlines.remove(&(deadline, slot));
+            }
             self.bytes -= entry.job.spec.payload.len() as u64;
-            if let Some(key) = &entry.job.spec.unique_key {
+            if let Some(key) = &entry.job.spec.unique_key
+                && self
+                    .unique
+                    .get(key)
+                    .is_some_and(|held| held.id == entry.job.id)
+            {
                 self.unique.remove(key);
             }
         }

@@ -59,7 +59,10 @@ impl Line {
                 status,
             },
         };
+        let deadline = entry.job.spec.deadline;
         let slot = self.slots.insert(entry);
+        self.deadlines
+            .extend(deadline.map(|deadline| (deadline, slot)));
         self.ids.insert(id.clone(), slot);
         match due {
             Some(due) => {

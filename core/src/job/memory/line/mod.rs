@@ -14,10 +14,10 @@ use slab::Slab;
 
 use super::fair::{Place, Turns};
 use super::news::News;
-use crate::clock::{EpochMillis, millis};
+use crate::clock::{EpochMillis, term};
 use crate::job::{
     Claim, Claimed, Enqueued, Job, JobError, JobId, JobSpec, JobState, JobStatus, Lease, LogLine,
-    QueueCounts, QueueLimits, RateState, Settlement, What, rules, webhook,
+    Payload, QueueCounts, QueueLimits, RateState, Settlement, What, rules, webhook,
 };
 
 /// The most lines of a job's log that are kept.
@@ -37,10 +37,18 @@ pub(in crate::job::memory) struct Line {
     failed: BTreeSet<(EpochMillis, usize)>,
     finished: BTreeSet<(EpochMillis, usize)>,
     unique: HashMap<Box<str>, Unique>,
+    /// Keys that are held for a time although their job has ended, by when they are free.
+    windows: BTreeSet<(EpochMillis, Box<str>)>,
+    /// Jobs that wait and have a deadline.
+    deadlines: BTreeSet<(EpochMillis, usize)>,
     turns: Turns,
     rate: RateState,
     sequence: u64,
+    /// The highest epoch of jobs that are gone.
+    retired: u64,
     bytes: u64,
+    /// Bytes of jobs that have ended.
+    kept_bytes: u64,
     counts: [u64; JobState::ALL.len()],
 }
 
@@ -76,10 +84,14 @@ impl Line {
             failed: BTreeSet::new(),
             finished: BTreeSet::new(),
             unique: HashMap::new(),
+            windows: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
             turns: Turns::default(),
             rate: RateState::default(),
             sequence: 0,
+            retired: 0,
             bytes: 0,
+            kept_bytes: 0,
             counts: [0; JobState::ALL.len()],
         }
     }
@@ -127,6 +139,12 @@ impl Line {
         self.counts[before as usize] -= 1;
         self.counts[state as usize] += 1;
         let due = (entry.job.status.run_at, entry.sequence);
+        if let Some(deadline) = entry.job.spec.deadline {
+            match state {
+                JobState::Waiting | JobState::Delayed => self.deadlines.insert((deadline, slot)),
+                _ => self.deadlines.remove(&(deadline, slot)),
+            };
+        }
         match state {
             JobState::Running => news.tell(&self.name, Some(&entry.job.id), What::Running),
             JobState::Waiting => {
@@ -154,7 +172,50 @@ impl Entry {
         self.log.push(line);
     }
 
+    /// What is kept of a job that has ended, in bytes.
+    fn size(&self) -> u64 {
+        let (spec, status) = (&self.job.spec, &self.job.status);
+        let result = status.result.as_ref().map_or(0, Payload::len);
+        (spec.payload.len() + result) as u64
+    }
+
     fn is_kept(&self, now: EpochMillis) -> bool {
         !self.job.status.state.is_finished() || self.until > now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::job::Outcome;
+    use crate::testing::ManualClock;
+
+    #[test]
+    fn keys_are_forgotten_once_their_time_is_over() {
+        let clock = ManualClock::default();
+        let news = || News::at(&clock, false);
+        let mut line = Line::new("q".into());
+        let spec = JobSpec::new("q", Payload::NULL).with(|spec| {
+            spec.unique_key = Some("key".into());
+            spec.unique_for_ms = Some(1_000);
+        });
+        line.enqueue(spec, &mut news());
+        let claim = Claim {
+            worker: "w".into(),
+            max: 1,
+            lease: Duration::from_secs(1),
+        };
+        let lease = line.claim(&claim, &mut news()).remove(0).lease;
+        let result = Payload::NULL;
+        let outcome = Outcome::Complete { result };
+        let settlement = Settlement { lease, outcome };
+        line.settle(settlement, &mut news()).unwrap();
+        line.tidy(9, &mut news());
+        assert_eq!((line.unique.len(), line.windows.len()), (1, 1));
+        clock.advance(Duration::from_secs(1));
+        line.tidy(9, &mut news());
+        assert_eq!((line.unique.len(), line.windows.len()), (0, 0));
     }
 }

@@ -74,19 +74,30 @@ impl Line {
             let id = id.clone();
             return Some(Err(JobError::IllegalMove { id, state, verb }));
         }
-        let goes = (entry.until, slot);
-        self.failed.remove(&goes);
-        self.finished.remove(&goes);
-        self.bytes += entry.job.spec.payload.len() as u64;
-        if let Some(key) = &entry.job.spec.unique_key {
-            let (id, until) = (id.clone(), 0);
+        let spec = Arc::clone(&entry.job.spec);
+        if let Some(key) = &spec.unique_key {
+            let held = self.unique.get(key);
+            if held.is_some_and(|held| held.id != *id && (held.live || held.until > now)) {
+                let (id, verb) = (id.clone(), rules::KEY_IS_HELD);
+                return Some(Err(JobError::IllegalMove { id, state, verb }));
+            }
             let unique = Unique {
-                id,
-                until,
+                id: id.clone(),
+                // Its time goes on, if there is some left.
+                until: held
+                    .filter(|held| held.id == *id)
+                    .map_or(0, |held| held.until),
                 live: true,
             };
             self.unique.insert(key.clone(), unique);
         }
+        let goes = (entry.until, slot);
+        self.failed.remove(&goes);
+        self.finished.remove(&goes);
+        self.kept_bytes -= entry.size();
+        self.bytes += spec.payload.len() as u64;
+        self.deadlines
+            .extend(spec.deadline.map(|deadline| (deadline, slot)));
         self.counts[state as usize] -= 1;
         self.counts[JobState::Waiting as usize] += 1;
         rules::revive(&mut self.slots[slot].job.status, now);

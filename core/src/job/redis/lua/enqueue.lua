@@ -49,6 +49,7 @@ for i = 4, #ARGV, COUNT do
       end
       jobs[#jobs + 1] = id
       jobs[#jobs + 1] = created .. blob
+      if more.deadline then redis.call('ZADD', key('deadline'), whole(more.deadline), id) end
       local due = more.run_at or more.delay and now + more.delay or 0
       if due > now then
         delay(id, new_run(created .. blob), due)

@@ -18,7 +18,7 @@ local function settle(packed, id, epoch, what, one, two)
   if what == 'complete' then
     state = COMPLETED
     out.err[#out.err + 1] = id
-    if finish(id, run, state) then redis.call('HSET', key('res'), id, one) end
+    if finish(id, run, state, #one) then redis.call('HSET', key('res'), id, one) end
   elseif what == 'cancel' or (run[CANCEL] == 1) then
     state = CANCELLED
     if finish(id, run, state) and (what == 'fail' or what == 'retry') then
@@ -40,6 +40,7 @@ local function settle(packed, id, epoch, what, one, two)
     run[ATTEMPT] = run[ATTEMPT] - 1
     run[STATE] = WAITING
     redis.call('ZADD', key('ready'), run[SCORE], id)
+    heed_deadline(id, run)
     save(id, run)
     tell(id, 'waiting')
     rung = true
@@ -52,13 +53,14 @@ local function completed(packed, id, epoch, what)
   if what ~= 'complete' or not packed then return end
   local state, _, notes, _, held, _, _, _, _, _, _, _, _, size, ttl, _, _, group, name =
     struct.unpack(FORM, packed)
-  if state ~= RUNNING or held ~= 1 or epoch ~= '1' or notes ~= 0 or ttl > 0 or group ~= '' or name ~= '' then
+  if state ~= RUNNING or held ~= tonumber(epoch) or notes ~= 0 or ttl > 0 or group ~= '' or name ~= '' then
     return
   end
   out.lease[#out.lease + 1] = id
   out.job[#out.job + 1] = id
   out.run[#out.run + 1] = id
   meta.bytes = meta.bytes - size
+  if held > meta.retired then meta.retired = held end
   tell(id, 'completed')
   return COMPLETED
 end
@@ -116,12 +118,12 @@ local function taken_at_once(id, score, blob)
   local header, size = header_of(blob)
   if header.group or header.deadline or header.unique_key or header.webhook then return false end
   local created = created_of(blob)
-  local runs = out.runs
+  local runs, epoch = out.runs, meta.retired + 1
   runs[#runs + 1] = id
-  runs[#runs + 1] = struct.pack(FORM, RUNNING, 0, 0, header.priority or 0, 1, 1, 0, header.max_stalls or 3,
+  runs[#runs + 1] = struct.pack(FORM, RUNNING, 0, 0, header.priority or 0, epoch, 1, 0, header.max_stalls or 3,
     created, now, 0, score, 0, size, header.result_ttl_ms or HOUR, 0, worker, '', '')
   served(score)
-  hand_out(id, blob, 1, 1, 0, created)
+  hand_out(id, blob, epoch, 1, 0, created)
   return true
 end
 
@@ -154,11 +156,15 @@ local function take(id, score, blob, packed)
     end
     group.running = group.running + 1
   end
+  ignore_deadline(id, run)
   run[SCORE] = tonumber(score)
   served(run[SCORE])
-  run[STATE], run[EPOCH], run[ATTEMPT] = RUNNING, run[EPOCH] + 1, run[ATTEMPT] + 1
+  if run[EPOCH] > 0 then
+    out.prog[#out.prog + 1] = id
+    if run[NOTES] < AGAIN then run[NOTES] = run[NOTES] + AGAIN end
+  end
+  run[STATE], run[EPOCH], run[ATTEMPT] = RUNNING, next_epoch(run[EPOCH]), run[ATTEMPT] + 1
   run[STARTED], run[WORKER] = now, worker
-  if run[EPOCH] > 1 then out.prog[#out.prog + 1] = id end
   save(id, run)
   hand_out(id, blob, run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT])
 end
@@ -223,7 +229,7 @@ many('ZADD', key('lease'), leases, 2)
 write_pending()
 if expired and followed() and is_drained() then tell(nil, 'drained') end
 if meta.rate_gap and taken > 0 then
-  meta.arrival = math.max(meta.arrival, now_us) + meta.rate_gap * taken
+  meta.arrival = rate_arrival() + meta.rate_gap * taken
 end
 
 local again

@@ -14,6 +14,7 @@ local function line_up(id, run)
   run[STATE] = WAITING
   run[SCORE] = place(run[PRIORITY], run[GROUP])
   redis.call('ZADD', key('ready'), whole(run[SCORE]), id)
+  heed_deadline(id, run)
   tell(id, 'waiting')
   rung = true
 end
@@ -99,10 +100,13 @@ local function free_key(id, run)
 end
 
 local function forget(id, run)
+  ignore_deadline(id, run)
+  if run[STATE] >= COMPLETED then meta.kept = math.max(0, meta.kept - run[SIZE]) end
   out.job[#out.job + 1] = id
   out.run[#out.run + 1] = id
   -- What only later attempts, reports and ends leave behind.
-  if run[EPOCH] ~= 1 or has_news(run) or run[STATE] ~= RUNNING then
+  meta.retired = math.max(meta.retired, run[EPOCH])
+  if run[NOTES] >= AGAIN or has_news(run) or run[STATE] ~= RUNNING then
     out.err[#out.err + 1] = id
     out.res[#out.res + 1] = id
     out.prog[#out.prog + 1] = id
@@ -134,17 +138,20 @@ local function deliver(id, run, state)
   rung = true
 end
 
-local function finish(id, run, state)
+-- `result`: the bytes of what came of it. They are the job's from then on.
+local function finish(id, run, state, result)
   meta.bytes = meta.bytes - run[SIZE]
   free_key(id, run)
   tell(id, NAMES[state])
-  if run[NOTES] >= HOOKED then deliver(id, run, state) end
+  if run[NOTES] % AGAIN >= HOOKED then deliver(id, run, state) end
   local kept = state == FAILED and meta.failed_ttl or run[TTL]
   if kept <= 0 then
     forget(id, run)
     return false
   end
-  run[STATE], run[FINISHED] = state, now
+  ignore_deadline(id, run)
+  run[STATE], run[FINISHED], run[SIZE] = state, now, run[SIZE] + (result or 0)
+  meta.kept = meta.kept + run[SIZE]
   kept_more = true
   redis.call('ZADD', key(NAMES[state]), now + kept, id)
   save(id, run)
@@ -157,8 +164,14 @@ local function fail(id, run, state, kind, message)
   end
 end
 
+-- Further ahead than the window is what a slower rate left behind, or a clock set back.
+local function rate_arrival()
+  meta.arrival = math.min(meta.arrival, now_us + meta.rate_window)
+  return math.max(meta.arrival, now_us)
+end
+
 local function rate_room()
-  local arrival = math.max(meta.arrival, now_us)
+  local arrival = rate_arrival()
   local horizon = now_us + meta.rate_window
   local free = math.floor((horizon - arrival) / meta.rate_gap)
   if free > 0 then return free, 0 end

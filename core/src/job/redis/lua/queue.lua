@@ -4,12 +4,13 @@
 --
 -- A job's `run` record is there once it is more than waiting for the first time: the
 -- fields below, packed by `FORM`. 0 and '' stand for what is not there.
-local FORM = '>BBBhI4I4I4I4dddddI4ddsss'
+local FORM = '>BBBhdI4I4I4dddddI4ddsss'
 local STATE, CANCEL, NOTES, PRIORITY, EPOCH, ATTEMPT, STALLS, MAX_STALLS = 1, 2, 3, 4, 5, 6, 7, 8
 local RUN_AT, STARTED, FINISHED, SCORE, SEQUENCE = 9, 10, 11, 12, 13
 local SIZE, TTL, DEADLINE, WORKER, GROUP, KEY = 14, 15, 16, 17, 18, 19
--- The notes on a job: 1 if it has news of attempts, and 2 if it has a webhook.
-local REPORTED, HOOKED = 1, 2
+-- The notes on a job: 1 if it has news of attempts, 2 if it has a webhook, 4 if it was claimed
+-- more than once.
+local REPORTED, HOOKED, AGAIN = 1, 2, 4
 local WAITING, DELAYED, RUNNING, COMPLETED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6
 local NAMES = { 'waiting', 'delayed', 'running', 'completed', 'failed', 'cancelled' }
 local LIST, P = KEYS[1], ARGV[1]
@@ -29,21 +30,21 @@ else
 end
 
 -- The queue's own numbers: read once, written once by `flush`. Few queues have limits.
-local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed' }
+local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'retired', 'kept' }
 local meta = { max_bytes = 1073741824, max_payload = 16777216, keep_failed = 10000, failed_ttl = 2592000000,
-  keep_finished = 1000000 }
+  keep_finished = 1000000, keep_bytes = 268435456 }
 local before = {}
 do
   local limited = #COUNTERS + 1
   local values = redis.call('HMGET', key('meta'), 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed',
-    'trimmed', 'limited')
+    'trimmed', 'retired', 'kept', 'limited')
   for i = 1, #COUNTERS do
     local value = tonumber(values[i] or 0)
     meta[COUNTERS[i]], before[i] = value, value
   end
   if values[limited] then
     local LIMITS = { 'paused', 'concurrency', 'group_concurrency', 'rate_gap', 'rate_window', 'max_bytes',
-      'max_payload', 'keep_failed', 'failed_ttl', 'keep_finished' }
+      'max_payload', 'keep_failed', 'failed_ttl', 'keep_finished', 'keep_bytes' }
     values = redis.call('HMGET', key('meta'), unpack(LIMITS))
     for i, name in ipairs(LIMITS) do
       if values[i] then meta[name] = tonumber(values[i]) end
@@ -201,11 +202,25 @@ local function new_run(blob)
     '', header.group or '', header.unique_key or '' }
 end
 
-local function has_news(run) return run[NOTES] % 2 == REPORTED end
+local function has_news(run) return run[NOTES] % HOOKED == REPORTED end
+
+-- `meta.retired` is the highest epoch of jobs that are gone: whoever still has a lease of one
+-- must not write to a new job of its id.
+local function next_epoch(last) return math.max(last, meta.retired) + 1 end
+
+-- Jobs that wait and have a deadline are ended by it, whether or not somebody claims.
+local function heed_deadline(id, run)
+  if run[DEADLINE] > 0 then redis.call('ZADD', key('deadline'), whole(run[DEADLINE]), id) end
+end
+
+local function ignore_deadline(id, run)
+  if run[DEADLINE] > 0 then redis.call('ZREM', key('deadline'), id) end
+end
 
 local function delay(id, run, due)
   run[STATE], run[RUN_AT], run[SEQUENCE] = DELAYED, due, next_sequence()
   redis.call('ZADD', key('delayed'), due, delayed_member(run, id))
+  heed_deadline(id, run)
   save(id, run)
   tell(id, 'delayed')
   rung = true

@@ -48,6 +48,7 @@ local function reap(most)
       else
         run[STATE] = WAITING
         redis.call('ZADD', key('ready'), run[SCORE], id)
+        heed_deadline(id, run)
         save(id, run)
         tell(id, 'waiting')
         rung = true
@@ -65,8 +66,36 @@ local function drop(id)
   if run then forget(id, run) end
 end
 
-local function trim(most)
+local function expire(most)
+  local late = redis.call('ZRANGEBYSCORE', key('deadline'), '-inf', '(' .. whole(now), 'LIMIT', 0, most)
+  for _, id in ipairs(late) do
+    local run = run_of(id)
+    if run and run[STATE] <= DELAYED then
+      step_out(id, run)
+      fail(id, run, FAILED, 'expired', 'its deadline passed before a worker was free')
+      write_pending()
+    else
+      redis.call('ZREM', key('deadline'), id)
+    end
+  end
+  return #late
+end
+
+-- Drops the first to go of those that have ended, until the rest may be kept.
+local function drop_heavy(name, most)
   local moved = 0
+  if meta.kept <= meta.keep_bytes then return 0 end
+  for _, id in ipairs(redis.call('ZRANGE', name, 0, most - 1)) do
+    if meta.kept <= meta.keep_bytes then break end
+    redis.call('ZREM', name, id)
+    drop(id)
+    moved = moved + 1
+  end
+  return moved
+end
+
+local function trim(most)
+  local moved = expire(most)
   for state = COMPLETED, CANCELLED do
     local name = key(NAMES[state])
     local gone = redis.call('ZRANGEBYSCORE', name, '-inf', now, 'LIMIT', 0, most)
@@ -77,6 +106,9 @@ local function trim(most)
       for _, id in ipairs(gone) do drop(id) end
       moved = moved + #gone
     end
+  end
+  for _, state in ipairs({ COMPLETED, CANCELLED, FAILED }) do
+    moved = moved + drop_heavy(key(NAMES[state]), most)
   end
   local keys = redis.call('ZRANGEBYSCORE', key('unique_until'), '-inf', now, 'LIMIT', 0, most)
   for _, name in ipairs(keys) do

@@ -1,6 +1,8 @@
 -- Verbs on jobs by id. ARGV from 4: the verb and the ids. Gives for each the state
 -- after, 0 if it is not in this queue, or a negative state that forbids the verb.
 local verb = ARGV[4]
+-- What is taken from a state's number where another job holds the unique key.
+local KEY_IS_HELD = 10
 admit(100)
 local answers = {}
 local VERBS = {}
@@ -32,7 +34,10 @@ function VERBS.delete(id, run)
   end
   if state <= RUNNING then
     meta.bytes = meta.bytes - run[SIZE]
-    if run[KEY] ~= '' then redis.call('HDEL', key('unique'), run[KEY]) end
+    if run[KEY] ~= '' then
+      local held = redis.call('HGET', key('unique'), run[KEY])
+      if held and string.match(held, '^%d|%d+|(.*)$') == id then redis.call('HDEL', key('unique'), run[KEY]) end
+    end
   end
   forget(id, run)
   tell(id, 'deleted')
@@ -41,9 +46,16 @@ end
 
 function VERBS.revive(id, run)
   if run[STATE] < COMPLETED then return -run[STATE] end
+  if run[KEY] ~= '' then
+    local held = redis.call('HGET', key('unique'), run[KEY])
+    local live, until_ms, by = string.match(held or '', '^(%d)|(%d+)|(.*)$')
+    if by and by ~= id and (live == '1' or tonumber(until_ms) > now) then return -KEY_IS_HELD - run[STATE] end
+    redis.call('HSET', key('unique'), run[KEY], '1|' .. (by == id and until_ms or '0') .. '|' .. id)
+  end
   redis.call('ZREM', key(NAMES[run[STATE]]), id)
+  meta.kept = math.max(0, meta.kept - run[SIZE])
+  run[SIZE] = run[SIZE] - redis.call('HSTRLEN', key('res'), id)
   meta.bytes = meta.bytes + run[SIZE]
-  if run[KEY] ~= '' then redis.call('HSET', key('unique'), run[KEY], '1|0|' .. id) end
   run[ATTEMPT], run[STALLS], run[RUN_AT], run[FINISHED], run[CANCEL] = 0, 0, now, 0, 0
   for _, part in ipairs({ 'err', 'res', 'prog' }) do redis.call('HDEL', key(part), id) end
   line_up(id, run)

@@ -24,6 +24,10 @@ fn claims_and_ends_find_their_rows_by_an_index() {
             "job_lease",
         ),
         (
+            "WHERE queue = 1 AND state < 2 AND deadline < 5 ORDER BY deadline LIMIT 9",
+            "job_deadline",
+        ),
+        (
             "WHERE queue = 1 AND state = 4 AND until <= 5 ORDER BY until LIMIT 9",
             "job_failed",
         ),
@@ -120,6 +124,12 @@ fn a_folder_that_may_not_be_written_to_says_so() {
     };
     let error = SqliteJobs::open(path).unwrap_err();
     assert_eq!(error.code(), "backend_unavailable", "{error}");
+    let remedy = if root {
+        "make the folder"
+    } else {
+        "let this user write"
+    };
+    assert!(error.to_string().contains(remedy), "{error}");
 }
 
 #[test]
@@ -135,6 +145,36 @@ fn later_layouts_and_other_programs_databases_are_refused() {
     db.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
     let error = SqliteJobs::open(&path).unwrap_err();
     assert!(error.to_string().contains("another program"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_layout_is_brought_up_to_date() {
+    let (_folder, path) = place();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(schema::SCHEMA).unwrap();
+    db.execute_batch(
+        "INSERT INTO queue (number, name, completed, waiting) VALUES (1, 'q', 1, 1);
+         INSERT INTO job (queue, id, state, rank, tag, until, epoch, created_at, run_at,
+            finished_at, size, payload, result)
+         VALUES (1, 'done', 3, 0, 0, 9000000000000000, 5, 1, 1, 2, 4, CAST('null' AS BLOB),
+            CAST('12345' AS BLOB));
+         INSERT INTO job (queue, id, state, rank, tag, created_at, run_at, size, spec, payload)
+         VALUES (1, 'late', 0, 0, 1, 1, 1, 4, '{\"deadline\":7}', CAST('null' AS BLOB));
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    assert!(jobs.sweep().await.unwrap() > 0);
+    let late = jobs.find(&id("late")).await.unwrap();
+    assert_eq!(late.status.error.unwrap().kind, "expired");
+    let kept: i64 = db
+        .query_row("SELECT kept_bytes FROM queue", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(kept, 9 + 4);
+    jobs.delete(&[id("done")]).await.unwrap();
+    jobs.enqueue_one(spec("done")).await.unwrap();
+    let claimed = jobs.claim("q", ask(1)).await.unwrap();
+    assert_eq!(claimed[0].lease.epoch, 6);
 }
 
 #[test]
@@ -176,6 +216,51 @@ async fn urgent_works_go_before_those_that_wait() {
     for write in writes {
         write.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_with_many_jobs_holds_up_neither_renewals_nor_others() {
+    let (_folder, path) = place();
+    let jobs = SqliteJobs::open(&path).unwrap();
+    let (apart, other) = (
+        jobs.apart().await.unwrap(),
+        SqliteJobs::open(&path).unwrap(),
+    );
+    jobs.enqueue_one(spec("first")).await.unwrap();
+    let lease = [jobs.claim("q", ask(1)).await.unwrap()[0].lease.clone()];
+    let wide = format!("\"{}\"", "x".repeat(1_000));
+    let batch: Vec<JobSpec> = (0..20_000)
+        .map(|n| {
+            spec(&format!("j{n}"))
+                .with(|spec| spec.payload = Payload::from_json(wide.clone()).unwrap())
+        })
+        .collect();
+    let ids: Vec<JobId> = (0..20_000).map(|n| id(&format!("j{n}"))).collect();
+    let (within, deleting) = (jobs.clone(), jobs.clone());
+    let long = tokio::spawn(async move { within.enqueue(batch).await.unwrap() });
+    while jobs.counts().await.unwrap()[0].waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    for manager in [&*apart, &other] {
+        manager.renew(&lease, LEASE).await.unwrap();
+        assert!(!long.is_finished());
+    }
+    let answers = long.await.unwrap();
+    assert!(
+        answers
+            .iter()
+            .zip(&ids)
+            .all(|(answer, id)| *answer == Enqueued::Added(id.clone()))
+    );
+    let claimed = claimed_ids(&jobs, 2_000).await;
+    assert_eq!((&*claimed[0], &*claimed[1_999]), ("j0", "j1999"));
+    let long = tokio::spawn(async move { deleting.delete(&ids).await.unwrap() });
+    while jobs.counts().await.unwrap()[0].waiting == 18_000 {
+        tokio::task::yield_now().await;
+    }
+    other.renew(&lease, LEASE).await.unwrap();
+    assert!(!long.is_finished());
+    assert_eq!(long.await.unwrap(), [true; 20_000]);
 }
 
 #[tokio::test]

@@ -142,6 +142,9 @@ impl JobManager for Between {
     ) -> Result<usize, JobError> {
         self.inner.purge(queue, states, older_than).await
     }
+    async fn now(&self) -> Result<crate::clock::EpochMillis, JobError> {
+        self.inner.now().await
+    }
     async fn put_schedule(&self, schedule: Schedule) -> Result<(), JobError> {
         self.inner.put_schedule(schedule).await
     }

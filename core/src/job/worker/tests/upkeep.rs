@@ -59,6 +59,34 @@ async fn one_of_two_workers_fires_a_tick_and_the_other_takes_over() {
 }
 
 #[tokio::test]
+async fn a_tick_that_a_full_queue_refuses_fires_when_there_is_room() {
+    let clock = ManualClock::default();
+    let jobs: SharedJobs = Arc::new(MemoryJobs::with_clock(Arc::new(clock.clone())));
+    let full = |max_bytes| crate::job::QueueLimits {
+        max_bytes,
+        ..Default::default()
+    };
+    let schedule = Schedule::new("hourly", "0 * * * *", JobSpec::new("q", Payload::NULL));
+    jobs.put_schedule(schedule).await.unwrap();
+    jobs.set_limits("q", full(0)).await.unwrap();
+    let worker = Worker::builder(SharedJobs::clone(&jobs))
+        .lane("q", 1)
+        .default_handler(nothing)
+        .build()
+        .unwrap();
+    let tick = jobs.schedules().await.unwrap()[0].next_at;
+    clock.set(tick);
+    schedules::round(&worker.crew).await.unwrap().unwrap();
+    assert_eq!(jobs.counts().await.unwrap()[0].waiting, 0);
+    assert_eq!(jobs.schedules().await.unwrap()[0].next_at, tick);
+    jobs.set_limits("q", full(100)).await.unwrap();
+    clock.advance(Duration::from_secs(5));
+    schedules::round(&worker.crew).await.unwrap().unwrap();
+    assert_eq!(jobs.counts().await.unwrap()[0].waiting, 1);
+    assert_eq!(jobs.schedules().await.unwrap()[0].next_at, tick + 3_600_000);
+}
+
+#[tokio::test]
 async fn a_worker_takes_back_what_stalled_in_queues_that_are_not_its_own() {
     let jobs = memory();
     put(&jobs, "other", 1).await;
