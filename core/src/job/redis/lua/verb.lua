@@ -1,9 +1,12 @@
 -- Verbs on jobs by id. ARGV from 4: the verb and the ids. Gives for each the state
 -- after, 0 if it is not in this queue, or a negative state that forbids the verb.
 local verb = ARGV[4]
+allow_full()
 admit(100)
 local answers = {}
 local VERBS = {}
+-- Whether one that ran makes room for another.
+local freed = false
 
 function VERBS.cancel(id, run)
   if run[STATE] == RUNNING then
@@ -11,9 +14,10 @@ function VERBS.cancel(id, run)
     save(id, run)
     tell(id, 'cancel_requested')
     -- To workers, whose channel is one for all queues.
-    local channel = string.sub(P, 1, #P - #LIST - 3) .. 'cancel'
+    local queue = queue_name()
+    local channel = string.sub(P, 1, #P - #queue - 3) .. 'cancel'
     redis.call('PUBLISH', channel,
-      cjson.encode({ at = now, queue = LIST, id = id, event = 'cancel_requested' }))
+      cjson.encode({ at = now, queue = queue, id = id, event = 'cancel_requested' }))
   elseif run[STATE] < COMPLETED then
     step_out(id, run)
     finish(id, run, CANCELLED)
@@ -25,6 +29,7 @@ function VERBS.delete(id, run)
   local state = run[STATE]
   if state == RUNNING then
     stop_running(id, run)
+    freed = true
   elseif state < RUNNING then
     step_out(id, run)
   else
@@ -60,5 +65,6 @@ for i = 5, #ARGV do
   write_pending()
 end
 if live and verb ~= 'revive' and followed() and is_drained() then tell(nil, 'drained') end
+if freed then ring_for_others() end
 flush()
 return answers
