@@ -307,6 +307,22 @@ async fn wrong_passwords_are_said_to_be_wrong_by_clusters_and_sentinels() {
 }
 
 #[tokio::test]
+async fn each_node_of_a_cluster_must_be_one_that_keeps_jobs() {
+    if !servers::redis_is_there() {
+        return;
+    }
+    let cluster = Cluster::start();
+    connect::jobs(&cluster.url()).await.unwrap();
+    for node in &cluster.nodes {
+        node.cli(&["CONFIG", "SET", "maxmemory", "100mb"]);
+        node.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+        let refused = connect::jobs(&cluster.url()).await.unwrap_err();
+        assert!(refused.to_string().contains("noeviction"), "{refused}");
+        node.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    }
+}
+
+#[tokio::test]
 async fn one_job_wakes_one_of_those_who_wait() {
     if !servers::redis_is_there() {
         return;
