@@ -75,7 +75,9 @@ async fn what_holds_for_claims_that_wait_holds_for_those_that_stand() {
         })
         .await;
         let told = redis.cli(&["INFO", "commandstats"]);
-        assert!(told.contains("cmdstat_client|unblock"), "{name}: {told}");
+        // Older servers count all of CLIENT together.
+        let unblocked = told.contains("cmdstat_client|unblock") || told.contains("cmdstat_client:");
+        assert!(unblocked, "{name}: {told}");
         checked += 1;
     }
     assert_eq!(checked, 2);
@@ -106,17 +108,14 @@ async fn a_user_that_may_not_unblock_waits_the_other_way() {
         return;
     }
     let redis = Redis::start(&[]);
-    redis.cli(&[
-        "ACL",
-        "SETUSER",
-        "small",
-        "on",
-        ">tok-secret-small",
-        "~*",
-        "&*",
-        "+@all",
-        "-client|unblock",
-    ]);
+    let allow_but = |command: &str| {
+        let user = ["ACL", "SETUSER", "small", "on", ">tok-secret-small"];
+        redis.cli(&[&user[..], &["~*", "&*", "+@all", command]].concat())
+    };
+    // Older servers know no rights to a part of a command.
+    if allow_but("-client|unblock") != "OK" {
+        assert_eq!(allow_but("-client"), "OK");
+    }
     let url = redis
         .url()
         .replace("redis://", "redis://small:tok-secret-small@");

@@ -76,6 +76,17 @@ pub enum Outcome {
     Cancel,
 }
 
+impl Outcome {
+    /// About how many bytes are to be sent of it.
+    fn size(&self) -> usize {
+        match self {
+            Self::Complete { result } => result.len(),
+            Self::Retry { error, .. } | Self::Fail { error } => error.message.len(),
+            Self::Snooze { .. } | Self::Release | Self::Cancel => 0,
+        }
+    }
+}
+
 /// An attempt's end, to be recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {
@@ -94,6 +105,36 @@ pub struct Exchange {
     pub settle: Vec<Settlement>,
     /// New jobs.
     pub claim: Claim,
+}
+
+/// What a trip to a backend far away carries of payloads and results, unless one alone has
+/// more: a slow network must have it across before the answer is late.
+pub(super) const TRIP_BYTES: usize = 4 << 20;
+
+impl Exchange {
+    /// Ends to be recorded, and no wish.
+    pub(super) fn settling(queue: Arc<str>, settle: Vec<Settlement>) -> Self {
+        let claim = Claim {
+            worker: "".into(),
+            max: 0,
+            lease: Duration::ZERO,
+        };
+        Self {
+            queue,
+            settle,
+            claim,
+        }
+    }
+}
+
+/// How many of these ends, from the first, one trip carries.
+pub(super) fn fit_a_trip<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> usize {
+    let mut bytes = 0;
+    let fits = |outcome: &&Outcome| {
+        bytes += outcome.size();
+        bytes <= TRIP_BYTES
+    };
+    outcomes.take_while(fits).count().max(1)
 }
 
 /// What came of an [`Exchange`].

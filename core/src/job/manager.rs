@@ -18,6 +18,9 @@ use super::{
 };
 use crate::clock::{Clock, EpochMillis, SystemClock};
 
+/// The time between two looks of a wait that hears nothing: an event may be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Where jobs are kept, moved and told of.
 ///
 /// Every write of an attempt carries its [`Lease`]; a stale one is refused with
@@ -262,15 +265,8 @@ pub trait JobManager: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JobError::StaleAttempt`], or as [`JobManager::exchange`].
     async fn settle(&self, settlement: Settlement) -> Result<JobState, JobError> {
-        let exchange = Exchange {
-            queue: Arc::clone(&settlement.lease.queue),
-            settle: vec![settlement],
-            claim: Claim {
-                worker: "".into(),
-                max: 0,
-                lease: Duration::ZERO,
-            },
-        };
+        let queue = Arc::clone(&settlement.lease.queue);
+        let exchange = Exchange::settling(queue, vec![settlement]);
         let mut exchanged = self.exchange(exchange).await?;
         exchanged.settled.pop().unwrap_or(Err(JobError::Closed))
     }
@@ -298,8 +294,9 @@ pub trait JobManager: Send + Sync + fmt::Debug {
                     return Ok(job);
                 }
                 loop {
-                    let Some(event) = events.next().await else {
-                        return Err(JobError::Closed);
+                    let event = match tokio::time::timeout(LOOK_AGAIN, events.next()).await {
+                        Ok(event) => event.ok_or(JobError::Closed)?,
+                        Err(_) => break,
                     };
                     let ours = event.id.as_ref() == Some(id) && event.what.is_end();
                     if ours || event.what == What::Gap {

@@ -23,7 +23,11 @@ impl Payload {
     /// [`JobError::Invalid`] when it is none; the message has no part of it.
     pub fn from_json(text: impl Into<Bytes>) -> Result<Self, JobError> {
         let text = text.into();
-        match serde_json::from_slice::<IgnoredAny>(&text) {
+        // The JSON reader passes over strings without a look at their bytes.
+        let Ok(unicode) = std::str::from_utf8(&text) else {
+            return Err(JobError::invalid("payload", "it is no UTF-8"));
+        };
+        match serde_json::from_str::<IgnoredAny>(unicode) {
             Ok(_) => Ok(Self(text)),
             Err(e) => Err(JobError::invalid(
                 "payload",

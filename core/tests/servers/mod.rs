@@ -55,6 +55,19 @@ impl Redis {
         }
     }
 
+    /// At a port that was asked for.
+    pub(crate) fn start_at(port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = launch(port, folder.path(), &[]);
+        let options = Vec::new();
+        Self {
+            child,
+            port,
+            folder,
+            options,
+        }
+    }
+
     /// The same, unless the server does not know one of the options.
     pub(crate) fn try_start(options: &[&str]) -> Option<Self> {
         let known = Command::new(program("redis-server").unwrap())
@@ -97,6 +110,44 @@ impl Redis {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Waits until so many clients are blocked at it.
+    pub(crate) async fn blocked(&self, clients: usize) {
+        let told = format!("blocked_clients:{clients}");
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !self
+            .cli(&["INFO", "clients"])
+            .lines()
+            .any(|line| line.trim() == told)
+        {
+            assert!(
+                Instant::now() < patience,
+                "not {clients} clients are blocked"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The commands that clients send within a time; not those that scripts make of them.
+    pub(crate) async fn monitored(&self, time: Duration) -> Vec<String> {
+        let mut monitor = Command::new(program("redis-cli").unwrap())
+            .args(["-p", &self.port.to_string(), "MONITOR"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(time).await;
+        let _ = monitor.kill();
+        let told = monitor.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let sent = told.lines().filter(|line| !line.contains(" lua]"));
+        // The first line says OK.
+        sent.skip(1).map(str::to_owned).collect()
+    }
+
+    /// Takes its folder away: it can write no more there.
+    pub(crate) fn lose_folder(&self) {
+        std::fs::remove_dir_all(self.folder.path()).unwrap();
     }
 
     /// Ends it as a crash would.

@@ -7,12 +7,15 @@
 //! | `redis-sentinel://[user][:password@]host:port,host:port…/MASTER[/db]` | the master that the sentinels name |
 //!
 //! `?prefix=NAME` keeps the jobs apart from others on the same server; default `cr`.
+//! Sentinels that want a password of their own get `sentinel_password=` and `sentinel_user=`.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use url::Url;
 
 use crate::job::JobError;
 
+/// What the names of keys begin with unless the URL says otherwise.
+const PREFIX: &str = "cr";
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
@@ -51,7 +54,7 @@ impl Address {
         } else {
             format!("{scheme}://{hosts}/{path}")
         };
-        let prefix = prefix(query)?;
+        let Options { prefix, sentinel } = Options::parse(query)?;
         let tls = scheme.starts_with("rediss");
         let one = |host: &str, port: u16, database: &str| {
             let scheme = if tls { "rediss" } else { "redis" };
@@ -93,8 +96,7 @@ impl Address {
                 }
                 let sentinels = all(SENTINEL_PORT, "")?;
                 let login = one("localhost", PORT, database)?.redis_settings().clone();
-                let anonymous =
-                    |info: ConnectionInfo| info.set_redis_settings(RedisConnectionInfo::default());
+                let anonymous = |info: ConnectionInfo| info.set_redis_settings(sentinel.clone());
                 Kind::Sentinel {
                     sentinels: sentinels.into_iter().map(anonymous).collect(),
                     master: master.to_owned(),
@@ -118,6 +120,28 @@ impl Address {
     /// public list, whose name is the queue's.
     pub(super) fn queue_prefix(&self, queue: &str) -> String {
         format!("{}:{{{queue}}}:", self.prefix)
+    }
+
+    /// The queue's public list: what anyone pushes to it is a job. Its name is the queue's;
+    /// installations on one server that have prefixes of their own must not share it.
+    pub(super) fn list(&self, queue: &str) -> String {
+        if self.prefix == PREFIX {
+            return queue.to_owned();
+        }
+        format!("{}:{{{queue}}}", self.prefix)
+    }
+
+    /// Refuses a queue whose public list would be one of the keys that belong to no queue.
+    pub(super) fn check_queue(&self, queue: &str) -> Result<(), JobError> {
+        crate::job::check_queue(queue)?;
+        let own = queue
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.strip_prefix(':'));
+        if self.prefix == PREFIX && own.is_some() {
+            let problem = "over Redis no name begins with `cr:`, as the names of its own keys do";
+            return Err(JobError::invalid("queue", problem));
+        }
+        Ok(())
     }
 
     /// The name of a key that belongs to no queue.
@@ -151,25 +175,51 @@ pub(super) fn at(
         .set_redis_settings(login.clone())
 }
 
-fn prefix(query: &str) -> Result<String, JobError> {
-    let mut prefix = "cr".to_owned();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if name != "prefix" {
-            return Err(JobError::invalid(
-                "url",
-                format!("it has an unknown option `{name}`: there is `prefix`"),
+/// What stands behind the `?`.
+struct Options {
+    prefix: String,
+    sentinel: RedisConnectionInfo,
+}
+
+impl Options {
+    fn parse(query: &str) -> Result<Self, JobError> {
+        let refused = |problem: &str| JobError::invalid("url", problem);
+        // What looks like an option may be a part of the password: no word of it is shown.
+        if query.contains('@') {
+            return Err(refused(
+                "it has an `@` behind a `?`: in user and password write `?` as `%3F` and `@` as `%40`",
             ));
         }
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
-        if value.is_empty() || value.len() > 100 || !value.chars().all(plain) {
-            return Err(JobError::invalid(
-                "url",
-                "its `prefix` is made of letters, digits, `_`, `-`, `.` and `:`",
-            ));
+        let mut options = Self {
+            prefix: PREFIX.to_owned(),
+            sentinel: RedisConnectionInfo::default(),
+        };
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "prefix" => options.prefix = prefix(&value)?,
+                "sentinel_user" => options.sentinel = options.sentinel.set_username(&*value),
+                "sentinel_password" => options.sentinel = options.sentinel.set_password(&*value),
+                _ => {
+                    let problem = format!(
+                        "it has an unknown option `{name}`: there are `prefix`, `sentinel_user` and `sentinel_password`"
+                    );
+                    return Err(refused(&problem));
+                }
+            }
         }
-        prefix = value.into_owned();
+        Ok(options)
     }
-    Ok(prefix)
+}
+
+fn prefix(value: &str) -> Result<String, JobError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    if value.is_empty() || value.len() > 100 || !value.chars().all(plain) {
+        return Err(JobError::invalid(
+            "url",
+            "its `prefix` is made of letters, digits, `_`, `-`, `.` and `:`",
+        ));
+    }
+    Ok(value.to_owned())
 }
 
 #[cfg(test)]
@@ -211,8 +261,29 @@ mod tests {
         );
         assert_eq!(sentinels[1].addr().to_string(), "b:26379");
         assert_eq!(sentinels[0].redis_settings().password(), None);
+        let own = "redis-sentinel://:s@a:1/main?sentinel_user=u&sentinel_password=p%40w";
+        let Address { kind, shown, .. } = Address::parse(own).unwrap();
+        assert_eq!(shown, "redis-sentinel://a:1/main");
+        let Kind::Sentinel {
+            sentinels, login, ..
+        } = kind
+        else {
+            panic!("no sentinel");
+        };
+        let settings = sentinels[0].redis_settings();
+        assert_eq!(
+            (settings.username(), settings.password(), login.password()),
+            (Some("u"), Some("p@w"), Some("s"))
+        );
         let address = Address::parse(rows[1].0).unwrap();
         assert_eq!(address.queue_prefix("q"), "x:{q}:");
+        assert_eq!(address.list("q"), "x:{q}");
+        assert!(address.check_queue("cr:queues").is_ok());
+        let usual = Address::parse(rows[0].0).unwrap();
+        assert_eq!(usual.list("q"), "q");
+        let refused = usual.check_queue("cr:queues").unwrap_err();
+        assert!(refused.to_string().contains("`cr:`"), "{refused}");
+        assert!(usual.check_queue("crew").is_ok());
     }
 
     #[test]
@@ -225,6 +296,10 @@ mod tests {
             "redis://:secret@h?prefx=1",
             "redis://:secret@h:port",
             "redis://h?prefix={}",
+            "redis://:ab?secret@h",
+            "redis://:ab?prefix=secret@h",
+            "redis://:ab/secret@h",
+            "redis://:ab#secret@h",
         ] {
             let error = Address::parse(url).err().unwrap().to_string();
             assert!(!error.contains("secret"), "{error}");

@@ -6,17 +6,24 @@ use std::time::Duration;
 use redis::Value;
 
 use super::decode::{Parts, Taken, garbled};
+use super::encode::over_all_limits;
 use super::scripts::{Args, EXCHANGE, RENEW, REPORT};
 use super::{RedisJobs, STEP, decode, encode, exchange_args, gather};
 use crate::clock::term;
+use crate::job::attempt::fit_a_trip;
 use crate::job::{Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report};
+
+/// The most ends that one trip records.
+const SETTLED: usize = 1_024;
 
 impl RedisJobs {
     pub(super) async fn take_in(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
         let mut answers: Vec<Option<Enqueued>> = Vec::with_capacity(jobs.len());
         let mut queues: Vec<(Arc<str>, Vec<usize>, Vec<encode::Packed>)> = Vec::new();
         for (n, job) in jobs.into_iter().enumerate() {
-            if let Err(refusal) = job.check() {
+            let address = self.shared.link.address();
+            let checked = job.check().and_then(|()| address.check_queue(&job.queue));
+            if let Some(refusal) = checked.err().or_else(|| over_all_limits(&job.payload)) {
                 answers.push(Some(Enqueued::Refused(refusal)));
                 continue;
             }
@@ -42,8 +49,31 @@ impl RedisJobs {
         Ok(answers.into_iter().flatten().collect())
     }
 
-    pub(super) async fn settle_and_claim(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
+    pub(super) async fn settle_and_claim(
+        &self,
+        mut exchange: Exchange,
+    ) -> Result<Exchanged, JobError> {
         self.enter(&exchange.queue).await?;
+        let mut settled = Vec::with_capacity(exchange.settle.len());
+        // What is too much for one trip goes before, and the claim with the rest.
+        loop {
+            let outcomes = exchange.settle.iter().map(|one| &one.outcome);
+            let fitting = fit_a_trip(outcomes.take(SETTLED));
+            if fitting >= exchange.settle.len() {
+                break;
+            }
+            let rest = exchange.settle.split_off(fitting);
+            let part = std::mem::replace(&mut exchange.settle, rest);
+            let part = Exchange::settling(Arc::clone(&exchange.queue), part);
+            settled.extend(self.trip(part).await?.settled);
+        }
+        let mut exchanged = self.trip(exchange).await?;
+        settled.append(&mut exchanged.settled);
+        exchanged.settled = settled;
+        Ok(exchanged)
+    }
+
+    async fn trip(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
         let leases: Vec<Lease> = exchange
             .settle
             .iter()
@@ -77,10 +107,10 @@ impl RedisJobs {
         while !taken.is_empty() {
             match decode::claimed(queue, &mut taken)? {
                 Taken::Job(job) => claimed.push(job),
-                Taken::Bad(lease) => bad.push(lease),
+                Taken::Bad(lease, why) => bad.push((lease, why)),
             }
         }
-        self.give_up(bad).await?;
+        self.give_up(queue, bad).await;
         let again = u64::try_from(parts.signed()?).ok();
         Ok(Exchanged {
             settled,

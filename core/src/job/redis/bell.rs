@@ -120,7 +120,7 @@ impl Bell {
 /// Waits at the server for a bell, or for whatever else is pushed.
 pub(super) fn pop(address: &Address, queue: &str, at_most: Duration) -> Cmd {
     let mut pop = cmd("BLMOVE");
-    pop.arg(queue)
+    pop.arg(address.list(queue))
         .arg(format!("{}inbox", address.queue_prefix(queue)))
         .arg("RIGHT")
         .arg("LEFT")
@@ -138,7 +138,7 @@ async fn listen(shared: Weak<Shared>, bell: Arc<Bell>) {
             Ok(_) if bell.ring() => {}
             Ok(_) => {
                 let mut ring = cmd("LPUSH");
-                ring.arg(&*bell.queue).arg("");
+                ring.arg(bell.link.address().list(&bell.queue)).arg("");
                 let _ = bell.link.send(&ring).await;
             }
             Err(error) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{Value, cmd};
 
+use super::address::Kind;
 use super::link::Link;
 use crate::job::JobError;
 
@@ -27,18 +28,26 @@ pub(crate) async fn connected(link: &Link) -> Result<(), JobError> {
     check(link).await
 }
 
-/// Refuses a server that would lose jobs.
+/// Refuses servers that would lose jobs.
 async fn check(link: &Link) -> Result<(), JobError> {
-    let info = info(link).await?;
-    let backend = link.address().shown.clone();
+    let told = link.ask(&cmd("INFO")).await?;
+    let cluster = matches!(link.address().kind, Kind::Cluster(_));
+    let mut infos = Vec::new();
+    each_info(told, &mut infos);
+    infos
+        .iter()
+        .try_for_each(|info| fits(info, cluster, &link.address().shown))
+}
+
+fn fits(info: &str, cluster: bool, backend: &str) -> Result<(), JobError> {
     let refused = |problem: String, remedy: &str| {
         Err(JobError::Unsuitable {
-            backend: backend.clone(),
+            backend: backend.to_owned(),
             problem,
             remedy: remedy.to_owned(),
         })
     };
-    let version = field(&info, "redis_version").unwrap_or("0");
+    let version = field(info, "redis_version").unwrap_or("0");
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
     let found: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found < OLDEST {
@@ -47,15 +56,16 @@ async fn check(link: &Link) -> Result<(), JobError> {
             "use Redis 6.2 or later, or Valkey",
         );
     }
-    if field(&info, "role") == Some("slave") {
+    // A cluster has them, and knows which they are.
+    if field(info, "role") == Some("slave") && !cluster {
         return refused(
             "it is a read-only replica".to_owned(),
             "give the master's address, or `redis-sentinel://`",
         );
     }
-    let policy = field(&info, "maxmemory_policy").unwrap_or("noeviction");
+    let policy = field(info, "maxmemory_policy").unwrap_or("noeviction");
     if policy != "noeviction" {
-        let bounded = field(&info, "maxmemory").is_some_and(|bytes| bytes != "0");
+        let bounded = field(info, "maxmemory").is_some_and(|bytes| bytes != "0");
         if bounded {
             let problem =
                 format!("its `maxmemory-policy` is `{policy}`: full, it would throw jobs away");
@@ -69,28 +79,16 @@ async fn check(link: &Link) -> Result<(), JobError> {
     Ok(())
 }
 
-async fn info(link: &Link) -> Result<String, JobError> {
-    let mut text = String::new();
-    for section in ["server", "replication", "memory"] {
-        let mut ask = cmd("INFO");
-        ask.arg(section);
-        match link.ask(&ask).await? {
-            Value::BulkString(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
-            Value::VerbatimString { text: more, .. } => text.push_str(&more),
-            // A cluster answers for each node.
-            other => text.push_str(&flatten(&other)),
-        }
-    }
-    Ok(text)
-}
-
-fn flatten(value: &Value) -> String {
+/// What each server tells: a cluster answers for all its nodes.
+fn each_info(value: Value, infos: &mut Vec<String>) {
     match value {
-        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::VerbatimString { text, .. } => text.clone(),
-        Value::Map(pairs) => pairs.iter().map(|(_, value)| flatten(value)).collect(),
-        Value::Array(values) => values.iter().map(flatten).collect(),
-        _ => String::new(),
+        Value::BulkString(bytes) => infos.push(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::VerbatimString { text, .. } => infos.push(text),
+        Value::Map(pairs) => pairs
+            .into_iter()
+            .for_each(|(_, value)| each_info(value, infos)),
+        Value::Array(values) => values.into_iter().for_each(|value| each_info(value, infos)),
+        _ => {}
     }
 }
 

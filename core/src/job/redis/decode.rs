@@ -16,14 +16,14 @@ const PUSHED: &[u8] = b"{ }";
 /// A job that was claimed, or why it cannot be run.
 pub(super) enum Taken {
     Job(Claimed),
-    /// What was pushed is no JSON after all.
-    Bad(Lease),
+    Bad(Lease, &'static str),
 }
 
-/// The next of the jobs that stand one after the other.
+/// The next of the jobs that stand one after the other. What is wrong with one job is no
+/// error: the others go on.
 pub(super) fn claimed(queue: &Arc<str>, parts: &mut Parts) -> Result<Taken, JobError> {
     let id = parts.id()?;
-    let blob = Blob::read(queue, parts.bytes()?)?;
+    let blob = Blob::read(queue, parts.bytes()?);
     let (epoch, attempt, stalls) = (parts.number()?, parts.small()?, parts.small()?);
     let run_at = parts.number()?;
     let lease = Lease {
@@ -31,8 +31,14 @@ pub(super) fn claimed(queue: &Arc<str>, parts: &mut Parts) -> Result<Taken, JobE
         id,
         epoch,
     };
+    if JobId::from_text(lease.id.as_str()).is_err() {
+        return Ok(Taken::Bad(lease, "its id is none that a job can have"));
+    }
+    let Ok(blob) = blob else {
+        return Ok(Taken::Bad(lease, "what is kept of it cannot be read"));
+    };
     if blob.pushed && Payload::from_json(blob.spec.payload.as_bytes().clone()).is_err() {
-        return Ok(Taken::Bad(lease));
+        return Ok(Taken::Bad(lease, "what was pushed is no JSON"));
     }
     Ok(Taken::Job(Claimed {
         lease,
@@ -116,7 +122,13 @@ impl Parts {
     }
 
     pub(super) fn id(&mut self) -> Result<JobId, JobError> {
-        JobId::from_text(self.text()?)
+        self.lossy().map(JobId::trusted)
+    }
+
+    /// A text that anyone may have written.
+    pub(super) fn lossy(&mut self) -> Result<String, JobError> {
+        let bytes = self.bytes()?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     pub(crate) fn signed(&mut self) -> Result<i64, JobError> {

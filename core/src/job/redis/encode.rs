@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::scripts::Args;
 use crate::clock::{EpochMillis, term};
+use crate::job::manager::too_large;
 use crate::job::{Failure, JobError, JobId, JobSpec, Outcome, Payload, Settlement};
 
 /// A job that is to be taken in, ready to be sent.
@@ -98,18 +99,34 @@ fn is_zero(priority: &i16) -> bool {
     *priority == 0
 }
 
+/// The server closes the connection on more than twice this.
+const ALL_LIMITS: usize = 256 << 20;
+
+/// What no queue can take, whatever its limits are: it is not even sent.
+pub(super) fn over_all_limits(payload: &Payload) -> Option<JobError> {
+    let bytes = payload.len();
+    (bytes > ALL_LIMITS).then_some(JobError::TooLarge {
+        what: "payload",
+        bytes,
+        limit: ALL_LIMITS,
+    })
+}
+
 /// The end of an attempt.
 pub(super) fn push_settlement(args: &mut Args, settlement: Settlement) -> Result<(), JobError> {
     args.push(settlement.lease.id.as_str());
     args.push(settlement.lease.epoch);
     let none = String::new;
     let (what, one, two) = match settlement.outcome {
-        Outcome::Complete { result } => {
-            args.push("complete");
-            args.push(result.as_bytes().to_vec());
-            args.push("");
-            return Ok(());
-        }
+        Outcome::Complete { result } => match too_large(&result, ALL_LIMITS as u64) {
+            Some(error) => ("fail", words(&error)?, none()),
+            None => {
+                args.push("complete");
+                args.push(result.as_bytes().to_vec());
+                args.push("");
+                return Ok(());
+            }
+        },
         Outcome::Retry { error, after } => ("retry", words(&error)?, term(after).to_string()),
         Outcome::Fail { error } => ("fail", words(&error)?, none()),
         Outcome::Snooze { after } => ("snooze", none(), term(after).to_string()),

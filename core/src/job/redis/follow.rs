@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use redis::Value;
+use redis::aio::PubSubSink;
 use serde::Deserialize;
 use tokio::sync::{broadcast, oneshot};
 
 use super::Shared;
 use super::address::Address;
-use super::link::{follower, trouble};
+use super::link::{ANSWER_TIMEOUT, follower, timeout, trouble};
 use crate::clock::EpochMillis;
 use crate::job::feed::Feed;
 use crate::job::{JobError, JobEvent, JobId, What};
 
 const REST: Duration = Duration::from_millis(200);
+/// Behind such a silence it is looked whether anybody still follows, and whether the server
+/// is still there: one that is gone without a word says nothing either.
+const SILENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Follower {
     feed: Feed,
@@ -54,6 +59,11 @@ impl Followed {
     }
 
     async fn open(self, address: &Address) -> redis::RedisResult<redis::aio::PubSub> {
+        let opened = tokio::time::timeout(ANSWER_TIMEOUT, self.subscribe(address)).await;
+        opened.unwrap_or_else(|_| Err(timeout()))
+    }
+
+    async fn subscribe(self, address: &Address) -> redis::RedisResult<redis::aio::PubSub> {
         let mut opened = follower(address).await?;
         match self {
             Self::Events => {
@@ -127,16 +137,19 @@ async fn follow(
                     Some(ready) => drop(ready.send(Ok(()))),
                     None => tell(&shared, followed, JobEvent::gap()),
                 }
-                let mut messages = opened.into_on_message();
+                let (mut pings, mut messages) = opened.split();
                 loop {
                     let message = tokio::select! {
                         message = messages.next() => message,
                         () = closed.cancelled() => return,
-                        () = tokio::time::sleep(Duration::from_secs(5)) => {
+                        () = tokio::time::sleep(SILENCE) => {
                             if idle(&shared, followed) {
                                 return;
                             }
-                            continue;
+                            if answers(&mut pings).await {
+                                continue;
+                            }
+                            None
                         }
                     };
                     let Some(message) = message else { break };
@@ -160,6 +173,12 @@ async fn follow(
         }
         tokio::time::sleep(REST).await;
     }
+}
+
+/// Whether the server still answers over the connection.
+async fn answers(pings: &mut PubSubSink) -> bool {
+    let pong = tokio::time::timeout(SILENCE, pings.ping::<Value>()).await;
+    matches!(pong, Ok(Ok(_)))
 }
 
 fn tell(shared: &Weak<Shared>, followed: Followed, event: JobEvent) {

@@ -1,6 +1,7 @@
 //! A connection that is made when it is needed and made anew when it broke.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -24,6 +25,8 @@ pub(crate) struct Link {
     address: Arc<Address>,
     // Held while connecting, so that many who find it broken make one.
     held: Mutex<Option<Held>>,
+    /// How many connections were made.
+    made: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -31,6 +34,8 @@ struct Held {
     connection: Connection,
     /// A connection must not be used on the other side of a fork.
     process: u32,
+    /// Which of those that were made.
+    number: u64,
 }
 
 #[derive(Clone)]
@@ -44,7 +49,13 @@ impl Link {
         Self {
             address,
             held: Mutex::new(None),
+            made: AtomicU64::new(0),
         }
+    }
+
+    /// How many connections were made so far: behind a new one may be another server.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     pub(crate) fn address(&self) -> &Arc<Address> {
@@ -53,15 +64,20 @@ impl Link {
 
     /// Sends one command. After a broken connection the next call makes a new one.
     pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        let mut connection = self.connection().await?;
+        let mut held = self.connection().await?;
         metrics::sent_to_redis();
-        let answer = match &mut connection {
+        let answer = match &mut held.connection {
             Connection::Single(single) => single.req_packed_command(command).await,
             Connection::Cluster(cluster) => cluster.req_packed_command(command).await,
         };
         let answer = answer.and_then(Value::extract_error);
         if answer.as_ref().is_err_and(is_broken) {
-            *self.held.lock().await = None;
+            let broken = held.number;
+            let mut held = self.held.lock().await;
+            // Another may have made a new one since.
+            if held.as_ref().is_some_and(|held| held.number == broken) {
+                *held = None;
+            }
         }
         answer
     }
@@ -73,22 +89,23 @@ impl Link {
             .map_err(|error| trouble(&self.address, &error))
     }
 
-    async fn connection(&self) -> RedisResult<Connection> {
+    async fn connection(&self) -> RedisResult<Held> {
         let mut held = self.held.lock().await;
         let process = std::process::id();
         if let Some(held) = held.as_ref().filter(|held| held.process == process) {
-            return Ok(held.connection.clone());
+            return Ok(held.clone());
         }
         let connection = connect(&self.address).await?;
         let fresh = Held {
             connection,
             process,
+            number: self.made.fetch_add(1, Ordering::Relaxed) + 1,
         };
         if let Some(inherited) = held.replace(fresh.clone()) {
             // Closing it here would end the parent's.
             std::mem::forget(inherited);
         }
-        Ok(fresh.connection)
+        Ok(fresh)
     }
 }
 
@@ -128,6 +145,10 @@ async fn connect(address: &Address) -> RedisResult<Connection> {
             let client = ClusterClient::builder(infos.clone())
                 .connection_timeout(CONNECT_TIMEOUT)
                 .response_timeout(ANSWER_TIMEOUT)
+                .overall_response_timeout(Some(ANSWER_TIMEOUT))
+                // While a slot is moved its queues are asked for again and again.
+                .min_retry_wait(20)
+                .max_retry_wait(500)
                 .build()?;
             client.get_async_connection().await.map(Connection::Cluster)
         }
@@ -175,18 +196,24 @@ async fn master(address: &Address) -> RedisResult<ConnectionInfo> {
     Err(last.unwrap_or_else(timeout))
 }
 
-fn timeout() -> RedisError {
+pub(super) fn timeout() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 /// Whether a new connection may do better: this one is gone, hung, or leads to a server
 /// that is the master no more.
-fn is_broken(error: &RedisError) -> bool {
-    let demoted = matches!(
-        error.kind(),
-        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
-    );
-    demoted || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+pub(super) fn is_broken(error: &RedisError) -> bool {
+    let down = error.kind() == ErrorKind::Server(ServerErrorKind::MasterDown);
+    down || is_demoted(error)
+        || error.is_io_error()
+        || error.is_timeout()
+        || error.is_connection_dropped()
+}
+
+/// Whether the server is the master no more. Older ones say it inside the script's error.
+fn is_demoted(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        || error.to_string().contains("READONLY You can't write")
 }
 
 /// Whether the server has to be sent the script whole.
@@ -199,17 +226,31 @@ pub(crate) fn trouble(address: &Address, error: &RedisError) -> JobError {
     let backend = address.shown.clone();
     let words = error.to_string();
     let code = error.code().unwrap_or_default();
-    let refused = matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM");
-    if refused || error.kind() == ErrorKind::AuthenticationFailed {
+    let refused = matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM")
+        || error.kind() == ErrorKind::AuthenticationFailed
+        // A cluster's error is about all its nodes, with what the last of them said.
+        || ["AuthenticationFailed", "NOAUTH", "WRONGPASS"]
+            .iter()
+            .any(|word| words.contains(word));
+    if refused {
+        let remedy = match &address.kind {
+            Kind::Sentinel { .. } => {
+                "give both in the URL: `redis-sentinel://user:password@host/master`, and the sentinels' own, if they have one, as `?sentinel_password=`"
+            }
+            _ => "give both in the URL: `redis://user:password@host`",
+        };
         return JobError::Unsuitable {
             backend,
             problem: "it refuses the user or password".to_owned(),
-            remedy: "give both in the URL: `redis://user:password@host`".to_owned(),
+            remedy: remedy.to_owned(),
         };
     }
     let remedy = match error.kind() {
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => {
+        _ if is_demoted(error) => {
             "this is a replica: give the master's address, or `redis-sentinel://`"
+        }
+        ErrorKind::Server(ServerErrorKind::TryAgain) => {
+            "the cluster moves this queue to another node: try again in a while"
         }
         ErrorKind::Server(ServerErrorKind::CrossSlot | ServerErrorKind::Moved) => {
             "this is a cluster: use `redis-cluster://`"
@@ -218,7 +259,9 @@ pub(crate) fn trouble(address: &Address, error: &RedisError) -> JobError {
         _ if code == "OOM" || words.contains("OOM command not allowed") => {
             "it is out of memory: raise `maxmemory`, purge finished jobs, or shorten `result_ttl_ms`"
         }
-        _ if code == "MISCONF" => "it cannot write its snapshot: look at its disk and log",
+        _ if code == "MISCONF" || words.contains("MISCONF Redis") => {
+            "it cannot write its snapshot: look at its disk and log"
+        }
         _ if error.is_io_error() || error.is_timeout() => {
             "check that it runs and that this host may reach it"
         }

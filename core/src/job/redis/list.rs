@@ -17,11 +17,16 @@ impl RedisJobs {
         let mut jobs = vec![None; ids.len()];
         for queue in self.queues().await? {
             let open: Vec<usize> = (0..ids.len()).filter(|n| jobs[*n].is_none()).collect();
-            for some in open.chunks(STEP) {
+            let mut rest = &open[..];
+            while !rest.is_empty() {
+                let some = &rest[..rest.len().min(STEP)];
                 let args = some.iter().fold(Args::default().with("ids"), |args, n| {
                     args.with(ids[*n].as_str())
                 });
-                for (n, job) in some.iter().zip(self.read(&queue, &args).await?) {
+                let found = self.read(&queue, &args).await?.jobs;
+                // Large ones are fewer than asked for.
+                rest = &rest[found.len().clamp(1, some.len())..];
+                for (n, job) in some.iter().zip(found) {
                     jobs[*n] = job;
                 }
             }
@@ -71,35 +76,33 @@ impl RedisJobs {
                 if here.is_some_and(|mark| set < mark.set) {
                     continue;
                 }
-                let mut at = here
+                let mut place = here
                     .filter(|mark| mark.set == set)
-                    .map_or(0, |mark| mark.at);
+                    .map_or_else(Place::default, |mark| mark.place.clone());
+                // One more than the page has room for tells whether there is another page.
+                let mut step = (page + 1 - shown.jobs.len()).min(STEP);
                 loop {
                     let args = Args::default()
                         .with(*name)
-                        .with(at as u64)
-                        .with(STEP as u64);
-                    let jobs = self.read(&queue, &args).await?;
-                    let count = jobs.len();
-                    for job in jobs {
+                        .with(place.score.as_str())
+                        .with(place.member.as_str())
+                        .with(step as u64);
+                    let mut looked = self.read(&queue, &args).await?;
+                    for job in looked.jobs {
                         if shown.jobs.len() == page || looked_at == LOOKED_AT {
-                            shown.next = Some(
-                                Mark {
-                                    queue: queue.to_string(),
-                                    set,
-                                    at,
-                                }
-                                .to_string(),
-                            );
+                            let queue = queue.to_string();
+                            shown.next = Some(Mark { queue, set, place }.to_string());
                             return Ok(shown);
                         }
-                        at += 1;
+                        place.score = looked.places.lossy()?;
+                        place.member = looked.places.lossy()?;
                         looked_at += 1;
                         shown.jobs.extend(job.filter(|job| filter.fits(job)));
                     }
-                    if count < STEP {
+                    if !looked.more {
                         break;
                     }
+                    step = (step * 2).min(STEP);
                 }
             }
             begin = begin.filter(|mark| *mark.queue > *queue);
@@ -144,16 +147,33 @@ const SETS: [(&str, JobState); 8] = [
 struct Mark {
     queue: String,
     set: usize,
-    at: usize,
+    place: Place,
+}
+
+/// Behind which of a set's members, or at its beginning. One that has left the set since
+/// still says where to go on.
+#[derive(Clone, Default)]
+struct Place {
+    score: String,
+    member: String,
 }
 
 impl Mark {
     fn parse(text: &str) -> Result<Self, JobError> {
         let parsed = || {
-            let mut parts = text.splitn(3, '|');
-            let (set, at) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-            let queue = parts.next()?.to_owned();
-            Some(Self { queue, set, at })
+            let mut parts = text.splitn(4, '|');
+            let (set, score) = (parts.next()?.parse().ok()?, parts.next()?);
+            let known = score.is_empty() || score.parse::<f64>().is_ok();
+            let length = parts.next()?.parse().ok()?;
+            let (queue, member) = parts.next()?.split_at_checked(length)?;
+            known.then(|| Self {
+                queue: queue.to_owned(),
+                set,
+                place: Place {
+                    score: score.to_owned(),
+                    member: member.to_owned(),
+                },
+            })
         };
         parsed().ok_or_else(|| JobError::invalid("after", "it is not the `next` of a page"))
     }
@@ -161,6 +181,8 @@ impl Mark {
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}|{}", self.set, self.at, self.queue)
+        let Place { score, member } = &self.place;
+        let (set, queue) = (self.set, &self.queue);
+        write!(f, "{set}|{score}|{}|{queue}{member}", queue.len())
     }
 }

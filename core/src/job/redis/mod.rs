@@ -19,7 +19,7 @@ pub(crate) mod scripts;
 mod settings;
 mod standing_claim;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ use self::standing_claim::StandingClaims;
 use super::{
     Claim, Enqueued, EventStream, Exchange, Exchanged, Failure, Job, JobError, JobFilter, JobId,
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
-    QueueLimits, Renewal, Report, Schedule, Settlement, check_queue, failure_kind, rules,
+    QueueLimits, Renewal, Report, Schedule, Settlement, failure_kind, rules,
 };
 use crate::clock::{Clock, EpochMillis, term};
 
@@ -64,8 +64,8 @@ struct Shared {
     standing: StandingClaims,
     events: Follower,
     cancels: Follower,
-    /// Queues that this process has entered in the list of queues.
-    known: Mutex<HashSet<Arc<str>>>,
+    /// Queues that this process has entered in the list of queues, and over which connection.
+    known: Mutex<HashMap<Arc<str>, u64>>,
     clock: Option<Arc<dyn Clock>>,
     closed: CancellationToken,
 }
@@ -107,16 +107,19 @@ impl RedisJobs {
         }
     }
 
-    /// Enters a queue in the list of queues, once a process.
+    /// Enters a queue in the list of queues, once a connection: a server that took another's
+    /// place may not have heard of it.
     async fn enter(&self, queue: &Arc<str>) -> Result<(), JobError> {
-        check_queue(queue)?;
+        self.shared.link.address().check_queue(queue)?;
         if self.shared.closed.is_cancelled() {
             return Err(JobError::Closed);
         }
-        if !self.shared.known.lock().contains(queue) {
+        let connection = self.shared.link.made();
+        if self.shared.known.lock().get(queue) != Some(&connection) {
             let mut add = self.global("SADD", "queues");
             self.shared.link.ask(add.arg(&**queue)).await?;
-            self.shared.known.lock().insert(Arc::clone(queue));
+            let mut known = self.shared.known.lock();
+            known.insert(Arc::clone(queue), connection);
         }
         Ok(())
     }
@@ -179,35 +182,41 @@ impl RedisJobs {
         Ok(answers)
     }
 
-    async fn read(&self, queue: &Arc<str>, args: &Args) -> Result<Vec<Option<Job>>, JobError> {
-        let parts = Parts::of(self.run(&READ, queue, args).await?)?;
-        parts.map(|value| decode::job(queue, value)).collect()
+    async fn read(&self, queue: &Arc<str>, args: &Args) -> Result<Looked, JobError> {
+        let mut parts = Parts::of(self.run(&READ, queue, args).await?)?;
+        let readable = |value| match decode::job(queue, value) {
+            Ok(job) => job,
+            Err(error) => {
+                tracing::warn!(%error, %queue, "a job that cannot be read is not shown");
+                None
+            }
+        };
+        Ok(Looked {
+            jobs: Parts::of(parts.next()?)?.map(readable).collect(),
+            places: Parts::of(parts.next()?)?,
+            more: parts.signed()? == 1,
+        })
     }
 
-    /// What was pushed and is no JSON after all is given up at once.
-    async fn give_up(&self, bad: Vec<Lease>) -> Result<(), JobError> {
-        let (Some(first), worker) = (bad.first(), Arc::<str>::from("")) else {
-            return Ok(());
-        };
-        let queue = Arc::clone(&first.queue);
-        let error = Failure::new(failure_kind::BAD_PAYLOAD, "what was pushed is no JSON");
-        let settle = bad.into_iter().map(|lease| {
-            let outcome = Outcome::Fail {
-                error: error.clone(),
-            };
+    /// What was claimed and cannot be run is given up at once.
+    async fn give_up(&self, queue: &Arc<str>, bad: Vec<(Lease, &'static str)>) {
+        if bad.is_empty() {
+            return;
+        }
+        let settle = bad.into_iter().map(|(lease, why)| {
+            let error = Failure::new(failure_kind::BAD_PAYLOAD, why);
+            let outcome = Outcome::Fail { error };
             Settlement { lease, outcome }
         });
-        let exchange = Exchange {
-            queue,
-            settle: settle.collect(),
-            claim: Claim {
-                worker,
-                max: 0,
-                lease: Duration::ZERO,
-            },
+        let exchange = Exchange::settling(Arc::clone(queue), settle.collect());
+        let given_up = match exchange_args(exchange) {
+            Ok((args, queue)) => self.run(&EXCHANGE, &queue, &args).await.map(drop),
+            Err(error) => Err(error),
         };
-        let (args, queue) = exchange_args(exchange)?;
-        self.run(&EXCHANGE, &queue, &args).await.map(drop)
+        if let Err(error) = given_up {
+            // The jobs that were claimed along are worth more: these come again.
+            tracing::warn!(%error, %queue, "jobs that cannot be run are given up later");
+        }
     }
 
     async fn settings(&self, queue: &str, settings: &[(&str, String)]) -> Result<(), JobError> {
@@ -230,11 +239,19 @@ impl RedisJobs {
     }
 }
 
+/// Jobs that were looked at: those that are there.
+struct Looked {
+    jobs: Vec<Option<Job>>,
+    /// For each of a list its score and its member.
+    places: Parts,
+    more: bool,
+}
+
 impl Shared {
     fn head(&self, queue: &str) -> Head {
         let address = self.link.address();
         Head {
-            queue: queue.to_owned(),
+            list: address.list(queue),
             prefix: address.queue_prefix(queue),
             now: self
                 .clock
@@ -286,7 +303,7 @@ impl JobManager for RedisJobs {
     }
 
     async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
-        check_queue(queue)?;
+        self.shared.link.address().check_queue(queue)?;
         bell::wait(&self.shared, queue, at_most).await
     }
 

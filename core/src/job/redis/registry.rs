@@ -8,6 +8,7 @@ use super::decode::{Parts, garbled};
 use super::scripts::{ANNOUNCE, LEAD, REPLACE};
 use super::{RedisJobs, text};
 use crate::clock::{self, millis};
+use crate::job::worker::Lane;
 use crate::job::{JobError, Presence, Schedule};
 
 /// How long a worker that is silent is still said to be there.
@@ -101,6 +102,19 @@ impl RedisJobs {
 
     pub(super) async fn write_presence(&self, presence: &Presence) -> Result<(), JobError> {
         let text = serde_json::to_string(presence).map_err(|_| garbled())?;
+        // What a failover made the server forget is told again.
+        let lanes = presence
+            .queues
+            .iter()
+            .filter_map(|lane| Lane::parse(lane).ok());
+        let names: Vec<String> = lanes.map(|lane| lane.name()).collect();
+        if !names.is_empty() {
+            let mut add = self.global("SADD", "queues");
+            for queue in names.iter().flat_map(|names| names.split(',')) {
+                add.arg(queue);
+            }
+            self.shared.link.ask(&add).await?;
+        }
         let now = self.shared.head("").now;
         let workers = self.shared.link.address().global("workers");
         let fill = |announce: &mut redis::Cmd| {

@@ -32,7 +32,7 @@ scripts! {
     READ = "lua/moves.lua" "lua/ingress.lua" "lua/read.lua";
     LOG = "lua/log.lua";
     COUNTS = "lua/moves.lua" "lua/ingress.lua" "lua/counts.lua";
-    SETTINGS = "lua/settings.lua";
+    SETTINGS = "lua/moves.lua" "lua/upkeep.lua" "lua/settings.lua";
     SWEEP = "lua/moves.lua" "lua/ingress.lua" "lua/upkeep.lua" "lua/sweep.lua";
     PURGE = "lua/moves.lua" "lua/purge.lua";
 }
@@ -90,9 +90,14 @@ impl Script {
     }
 }
 
+/// A key that never is. While a cluster moves a queue from node to node, key by key, a
+/// command with a missing key is put off; without one a node would run it on what it has.
+const NEVER: &[u8] = b"never";
+
 /// What every script is told first.
 pub(super) struct Head {
-    pub(super) queue: String,
+    /// The public list.
+    pub(super) list: String,
     pub(super) prefix: String,
     /// The time in milliseconds, or nothing for the server's own.
     pub(super) now: String,
@@ -102,7 +107,9 @@ pub(super) struct Head {
 
 impl Head {
     fn fill(&self, command: &mut Cmd, args: &Args) {
-        command.arg(1).arg(&self.queue).arg(&self.prefix);
+        command.arg(2).arg(&self.list);
+        command.arg([self.prefix.as_bytes(), NEVER].concat());
+        command.arg(&self.prefix);
         command
             .arg(&self.now)
             .arg(if self.told { "1" } else { "0" });

@@ -136,15 +136,22 @@ impl RedisJobs {
             return Ok(None);
         };
         let id = connection.req_packed_command(cmd("CLIENT").arg("ID")).await;
-        let id = id.and_then(Value::extract_error);
-        if let Ok(Value::Int(id)) = id
-            && self.shared.link.send(&unblock(id)).await.is_ok()
-        {
-            return Ok(Some(Stand {
-                connection,
-                id,
-                process,
-            }));
+        let asked = match id.and_then(Value::extract_error) {
+            Ok(Value::Int(id)) => self.shared.link.send(&unblock(id)).await.map(|_| id),
+            Ok(_) => return Err(super::decode::garbled()),
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(id) => {
+                return Ok(Some(Stand {
+                    connection,
+                    id,
+                    process,
+                }));
+            }
+            // What cannot be heard is no refusal: the next claim may stand.
+            Err(error) if link::is_broken(&error) => return Ok(None),
+            Err(_) => {}
         }
         self.shared.standing.refused.store(true, Ordering::Relaxed);
         tracing::debug!("CLIENT ID or CLIENT UNBLOCK is refused: a claim takes another round trip");

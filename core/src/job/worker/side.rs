@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Attempt;
 use super::backoff::Backoff;
 use super::crew::Crew;
+use crate::job::attempt::fit_a_trip;
 use crate::job::metrics::QueueMetrics;
 use crate::job::{Claim, Exchange, Exchanged, JobError, Outcome, Settlement};
 
@@ -91,7 +92,9 @@ impl Side {
         crew: &Arc<Crew>,
     ) -> impl Future<Output = Reply> + Send + 'static + use<> {
         self.busy = true;
-        let rest = self.endings.split_off(self.endings.len().min(BATCH));
+        let outcomes = self.endings.iter().map(|ending| &ending.outcome);
+        let fitting = fit_a_trip(outcomes.take(BATCH)).min(self.endings.len());
+        let rest = self.endings.split_off(fitting);
         let endings = std::mem::replace(&mut self.endings, rest);
         self.sending = endings.len();
         let settle = endings.iter().map(|ending| Settlement {

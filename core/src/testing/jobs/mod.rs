@@ -24,6 +24,7 @@
 )]
 
 mod cancel;
+mod edges;
 mod ends;
 mod events;
 mod identity;
@@ -152,6 +153,12 @@ checks! {
         a_role_has_one_holder,
         workers_are_there_while_they_say_so,
         whatever_happens_accepted_is_finished_and_live;
+    edges:
+        a_job_that_is_added_again_stands_behind_what_came_in_between,
+        a_result_over_the_limit_fails_its_job_though_nothing_is_kept,
+        completed_and_cancelled_jobs_are_kept_by_number_together,
+        a_queue_is_said_to_be_drained_once,
+        a_running_job_that_is_deleted_makes_room_for_the_next;
     webhooks:
         every_end_of_a_job_with_a_webhook_makes_one_delivery,
         ends_that_no_worker_makes_are_delivered_too,

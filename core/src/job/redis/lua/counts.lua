@@ -18,7 +18,7 @@ for _ = 1, 100 do
     break
   end
   redis.call('LPOP', key('line'))
-  meta.gone = math.max(0, meta.gone - 1)
+  met({ id })
 end
 local age = #ages > 0 and math.max(unpack(ages)) or -1
 flush()

@@ -4,10 +4,12 @@
 local COUNT = 3
 local USUALLY = {}
 local created = base36(now)
-local answers, jobs, ready, line = {}, {}, {}, {}
+local answers, jobs, ready, line, delayed = {}, {}, {}, {}, {}
+-- Keys and who has them since this call: written once their jobs are.
+local held_now, keys_held = {}, {}
 local ids = {}
 for i = 4, #ARGV, COUNT do ids[#ids + 1] = ARGV[i] end
-local there = {}
+local there, left = {}, {}
 for first = 1, #ids, 1000 do
   local last = math.min(first + 999, #ids)
   local keys = { unpack(ids, first, last) }
@@ -15,12 +17,19 @@ for first = 1, #ids, 1000 do
   for n, value in ipairs(found) do
     if value then there[keys[n]] = true end
   end
+  -- The entry that one of these left in the line must not give it its old place.
+  if meta.gone > 0 then
+    for n, is_left in ipairs(redis.call('SMISMEMBER', key('left'), unpack(keys))) do
+      left[keys[n]] = is_left == 1
+    end
+  end
 end
 
 local function holder(name)
+  if held_now[name] then return held_now[name] end
   local held = redis.call('HGET', key('unique'), name)
   if not held then return end
-  local live, until_ms, by = string.match(held, '^(%d)|(%d+)|(.*)$')
+  local live, until_ms, by = string.match(held, '^(%d)|(%-?%d+)|(.*)$')
   if live == '1' or tonumber(until_ms) > now then return by end
 end
 
@@ -45,16 +54,19 @@ for i = 4, #ARGV, COUNT do
       there[id] = true
       meta.bytes = meta.bytes + size
       if more.key then
-        redis.call('HSET', key('unique'), more.key, '1|' .. whole(now + (more.held_for or 0)) .. '|' .. id)
+        held_now[more.key] = id
+        keys_held[#keys_held + 1] = more.key
+        keys_held[#keys_held + 1] = '1|' .. whole(later(more.held_for or 0)) .. '|' .. id
       end
       jobs[#jobs + 1] = id
       jobs[#jobs + 1] = created .. blob
       if more.deadline then redis.call('ZADD', key('deadline'), whole(more.deadline), id) end
-      local due = more.run_at or more.delay and now + more.delay or 0
+      local due = more.run_at and math.min(more.run_at, FAR) or more.delay and later(more.delay) or 0
       if due > now then
-        delay(id, new_run(created .. blob), due)
+        delayed[#delayed + 1] = { id, new_run(created .. blob), due }
       else
-        if more.priority or more.group then
+        if more.priority or more.group or left[id] then
+          if left[id] then save(id, new_run(created .. blob)) end
           ready[#ready + 1] = whole(place(more.priority or 0, more.group or ''))
           ready[#ready + 1] = id
         else
@@ -68,6 +80,8 @@ for i = 4, #ARGV, COUNT do
   answers[#answers + 1] = answer
 end
 many('HSET', key('job'), jobs, 2)
+many('HSET', key('unique'), keys_held, 2)
+for _, one in ipairs(delayed) do delay(unpack(one)) end
 many('ZADD', key('ready'), ready, 2)
 many('RPUSH', key('line'), line, 1)
 flush()

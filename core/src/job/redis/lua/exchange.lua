@@ -9,6 +9,8 @@ local WORDS = 5
 local function settle(packed, id, epoch, what, one, two)
   local run = packed and unpacked(packed)
   if not run or run[STATE] ~= RUNNING or run[EPOCH] ~= tonumber(epoch) then return 0 end
+  -- A rest that no number holds is long enough.
+  if what == 'retry' or what == 'snooze' then two = later(tonumber(two)) end
   if what == 'complete' and #one > meta.max_payload then
     what, one = 'fail', cjson.encode({ kind = 'result_too_large', message = 'the result has ' .. #one
       .. ' bytes, the limit is ' .. meta.max_payload .. ': keep large data elsewhere and pass its place' })
@@ -24,17 +26,17 @@ local function settle(packed, id, epoch, what, one, two)
     if finish(id, run, state) and (what == 'fail' or what == 'retry') then
       redis.call('HSET', key('err'), id, one)
     end
-  elseif what == 'fail' or (what == 'retry' and run[DEADLINE] > 0 and now + tonumber(two) > run[DEADLINE]) then
+  elseif what == 'fail' or (what == 'retry' and run[DEADLINE] > 0 and two > run[DEADLINE]) then
     state = FAILED
     if finish(id, run, state) then redis.call('HSET', key('err'), id, one) end
   elseif what == 'retry' then
     state = DELAYED
     redis.call('HSET', key('err'), id, one)
-    delay(id, run, now + tonumber(two))
+    delay(id, run, two)
   elseif what == 'snooze' then
     state = DELAYED
     run[ATTEMPT] = run[ATTEMPT] - 1
-    delay(id, run, now + tonumber(two))
+    delay(id, run, two)
   else
     state = WAITING
     run[ATTEMPT] = run[ATTEMPT] - 1
@@ -49,8 +51,8 @@ local function settle(packed, id, epoch, what, one, two)
 end
 
 -- The way of most jobs, without a table: done at the first attempt, and not kept.
-local function completed(packed, id, epoch, what)
-  if what ~= 'complete' or not packed then return end
+local function completed(packed, id, epoch, what, result)
+  if what ~= 'complete' or not packed or #result > meta.max_payload then return end
   local state, _, notes, _, held, _, _, _, _, _, _, _, _, size, ttl, _, _, group, name =
     struct.unpack(FORM, packed)
   if state ~= RUNNING or held ~= tonumber(epoch) or notes ~= 0 or ttl > 0 or group ~= '' or name ~= '' then
@@ -65,6 +67,7 @@ local function completed(packed, id, epoch, what)
   return COMPLETED
 end
 
+allow_full()
 local ended = false
 local STEP = 200 * WORDS
 for first = 7, #ARGV, STEP do
@@ -82,22 +85,24 @@ for first = 7, #ARGV, STEP do
     end
     seen[id] = true
     local i = first + (n - 1) * WORDS
-    local state = completed(packed, id, ARGV[i + 1], ARGV[i + 2]) or settle(packed, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    local state = completed(packed, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+      or settle(packed, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
     ended = ended or state >= COMPLETED
     settled[#settled + 1] = state
   end
   write_pending()
 end
-local most = math.max(100, wanted)
+local most = math.max(100, math.min(wanted, 1000))
 admit(most)
 promote(most)
 reap(most)
+unpark(most)
 if is_to_trim() then trim(most) end
 if ended and followed() and is_drained() then tell(nil, 'drained') end
 
 local room = room_for(wanted)
 local leases, expired = {}, false
-local lapse = whole(now + lease)
+local lapse = whole(later(lease))
 local function hand_out(id, blob, epoch, attempt, stalls, run_at)
   leases[#leases + 1] = lapse
   leases[#leases + 1] = id
@@ -169,18 +174,21 @@ local function take(id, score, blob, packed)
   hand_out(id, blob, run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT])
 end
 
--- Takes the first of both, in the order of their scores: ids, scores, and which of them
--- are from the line.
+-- What one answer carries of payloads, unless one alone has more, as TRIP_BYTES has it, and
+-- how many that cannot run are passed over: what is beyond is for another call.
+local BYTES, PASSED = 4194304, 1000
+local bytes, passed, cut = 0, 0, false
+
+-- Takes the first of both, in the order of their scores: ids, scores, which of them are from
+-- the line, and what is kept of them.
 local function pop(most)
   local ids, scores, lined = {}, {}, {}
   local sorted = redis.call('ZRANGE', key('ready'), 0, most - 1, 'WITHSCORES')
-  local line
-  if #sorted == 0 then
-    line = redis.call('LPOP', key('line'), most) or {}
-  else
-    line = redis.call('LRANGE', key('line'), 0, most - 1)
+  local line = redis.call('LRANGE', key('line'), 0, most - 1)
+  if #line == 0 and meta.gone > 0 then
+    meta.gone = 0
+    redis.call('DEL', key('left'))
   end
-  if #line == 0 then meta.gone = 0 end
   local from_line, from_sorted = 0, 0
   local tag, id
   while #ids < most do
@@ -197,28 +205,46 @@ local function pop(most)
       break
     end
   end
+  if #ids == 0 then return ids end
+  local blobs = redis.call('HMGET', key('job'), unpack(ids))
+  for n = 1, #ids do
+    local size = blobs[n] and #blobs[n] or 0
+    if bytes > 0 and bytes + size > BYTES then
+      cut = true
+      for last = #ids, n, -1 do
+        if lined[last] then from_line = from_line - 1 else from_sorted = from_sorted - 1 end
+        ids[last] = nil
+      end
+      break
+    end
+    bytes = bytes + size
+  end
+  if #ids == 0 then return ids end
   if from_sorted > 0 then redis.call('ZREMRANGEBYRANK', key('ready'), 0, from_sorted - 1) end
-  -- Without others they were popped at once.
-  if #sorted > 0 and from_line > 0 then redis.call('LTRIM', key('line'), from_line, -1) end
-  return ids, scores, lined
+  if from_line > 0 then redis.call('LTRIM', key('line'), from_line, -1) end
+  return ids, scores, lined, blobs, redis.call('HMGET', key('run'), unpack(ids))
 end
 
 local exhausted = false
-while taken < room and not exhausted do
-  local asked = math.min(room - taken, 1000)
-  local ids, scores, lined = pop(asked)
-  exhausted, called_back = #ids < asked, false
-  if #ids == 0 then break end
-  local blobs = redis.call('HMGET', key('job'), unpack(ids))
-  local runs = redis.call('HMGET', key('run'), unpack(ids))
+-- Where payloads are large few are read at once.
+local step = meta.bytes > 16 * BYTES and 16 or 1000
+while taken < room and passed < PASSED and not cut and not exhausted do
+  local asked = math.min(room - taken, step)
+  step = math.min(step * 4, 1000)
+  local ids, scores, lined, blobs, runs = pop(asked)
+  exhausted, called_back = #ids < asked and not cut, false
+  passed = passed + #ids + taken
+  local dropped = {}
   for n, id in ipairs(ids) do
     if lined[n] and left_behind(id, blobs[n], runs[n]) then
-      meta.gone = math.max(0, meta.gone - 1)
+      dropped[#dropped + 1] = id
     elseif blobs[n] then
       taken_now[id] = true
       take(id, scores[n], blobs[n], runs[n])
     end
   end
+  if #dropped > 0 then met(dropped) end
+  passed = passed - taken
   exhausted = exhausted and not called_back
 end
 if taken > 0 and next_lapse == false then
@@ -240,12 +266,14 @@ if next_due == nil then next_due = first_of('delayed') end
 sooner(next_due)
 if next_lapse == nil then next_lapse = first_of('lease') end
 if next_lapse and next_lapse < math.huge then sooner(next_lapse + 1) end
-if taken > 0 then sooner(now + lease + 1) end
+if taken > 0 then sooner(later(lease) + 1) end
 local full = meta.concurrency and running_count() >= meta.concurrency
 if meta.rate_gap and meta.paused ~= 1 and not full and ready_count() > 0 then
   local _, wait = rate_room()
   sooner(now + math.ceil(wait / 1000))
 end
+-- It was left off before the end.
+if taken < room and not exhausted then again = now end
 -- What came back to the line since has rung.
 if rung or not exhausted then ring_for_others() end
 flush()

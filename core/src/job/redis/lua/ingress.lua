@@ -16,7 +16,9 @@ local function admit_one(text)
   if type(id) == 'number' and id == math.floor(id) and math.abs(id) < 9007199254740992 then
     id = string.format('%.0f', id)
   end
-  if type(id) ~= 'string' or id == '' or #id > 200 or string.find(id, '%c') or not is_text(id) then
+  -- What is no id elsewhere is none here: the controls behind ASCII are two bytes each.
+  if type(id) ~= 'string' or id == '' or #id > 200 or string.find(id, '%c')
+    or string.find(id, '\194[\128-\159]') or not is_text(id) then
     id = 'pushed-' .. now .. '-' .. next_sequence()
   end
   local problem

@@ -34,11 +34,11 @@ local function running_count() return math.max(0, redis.call('ZCARD', key('lease
 local called_back = false
 
 -- The next of a group that waits aside goes back to the line.
-local function call_back(run, group)
+local function call_back(name, group)
   if group.parked > 0 then
-    local popped = redis.call('ZPOPMIN', key('parked:' .. run[GROUP]))
+    local popped = redis.call('ZPOPMIN', key('parked:' .. name))
+    group.parked = popped[1] and group.parked - 1 or 0
     if popped[1] then
-      group.parked = group.parked - 1
       redis.call('ZREM', key('parked'), popped[1])
       redis.call('ZADD', key('ready'), popped[2], popped[1])
       called_back, rung = true, true
@@ -51,7 +51,7 @@ local function leave(run)
   if run[GROUP] == '' then return end
   local group = group_of(run[GROUP])
   group.running = math.max(0, group.running - 1)
-  call_back(run, group)
+  call_back(run[GROUP], group)
 end
 
 -- One that was in the line goes unrun: nobody else would call the next in its place.
@@ -59,7 +59,7 @@ local function make_way(run)
   if run[GROUP] == '' then return end
   local group = group_of(run[GROUP])
   if not meta.group_concurrency or group.running < meta.group_concurrency then
-    call_back(run, group)
+    call_back(run[GROUP], group)
   end
 end
 
@@ -82,14 +82,21 @@ local function step_out(id, run)
     end
   elseif run[SCORE] == 0 then
     meta.gone = meta.gone + 1
+    redis.call('SADD', key('left'), id)
   end
+end
+
+-- Entries that were left behind are out of the line.
+local function met(ids)
+  meta.gone = math.max(0, meta.gone - #ids)
+  many('SREM', key('left'), ids, 1)
 end
 
 local function free_key(id, run)
   if run[KEY] == '' then return end
   local held = redis.call('HGET', key('unique'), run[KEY])
   if not held then return end
-  local live, until_ms, by = string.match(held, '^(%d)|(%d+)|(.*)$')
+  local live, until_ms, by = string.match(held, '^(%d)|(%-?%d+)|(.*)$')
   if by ~= id then return end
   if tonumber(until_ms) > now then
     redis.call('HSET', key('unique'), run[KEY], '0|' .. until_ms .. '|' .. id)
@@ -128,8 +135,9 @@ local function deliver(id, run, state)
     if #more == 0 then return end
     name = name .. table.remove(more, 1)
   end
-  local payload = '{"id":' .. cjson.encode(id) .. ',"queue":' .. cjson.encode(LIST)
-    .. ',"kind":' .. cjson.encode(header.kind or LIST) .. ',"state":"' .. NAMES[state]
+  local queue = queue_name()
+  local payload = '{"id":' .. cjson.encode(id) .. ',"queue":' .. cjson.encode(queue)
+    .. ',"kind":' .. cjson.encode(header.kind or queue) .. ',"state":"' .. NAMES[state]
     .. '","ended_at":' .. whole(now) .. ',"url":' .. cjson.encode(header.webhook) .. '}'
   redis.call('HSET', key('job'), name, base36(now) .. DELIVERY .. '\n' .. payload)
   redis.call('RPUSH', key('line'), entry(name))
@@ -153,7 +161,7 @@ local function finish(id, run, state, result)
   run[STATE], run[FINISHED], run[SIZE] = state, now, run[SIZE] + (result or 0)
   meta.kept = meta.kept + run[SIZE]
   kept_more = true
-  redis.call('ZADD', key(NAMES[state]), now + kept, id)
+  redis.call('ZADD', key(NAMES[state]), whole(later(kept)), id)
   save(id, run)
   return true
 end

@@ -1,6 +1,7 @@
 -- One queue: what all scripts share. KEYS[1] is the queue's public list, ARGV[1] the
 -- prefix of its other keys, ARGV[2] the time in milliseconds ('' for the server's own),
--- ARGV[3] '1' to tell of events whether or not somebody follows here.
+-- ARGV[3] '1' to tell of events whether or not somebody follows here. KEYS[2] never is: see
+-- scripts.rs.
 --
 -- A job's `run` record is there once it is more than waiting for the first time: the
 -- fields below, packed by `FORM`. 0 and '' stand for what is not there.
@@ -19,6 +20,12 @@ local HOUR = 3600000
 
 local function key(name) return P .. name end
 
+local function queue_name() return string.match(P, '{(.*)}:$') end
+
+-- A full server refuses a script by its first write, if that one takes memory: begun by one
+-- that takes none, ends are recorded and leases renewed all the same.
+local function allow_full() redis.call('ZREM', key('lease'), '') end
+
 local now, now_us
 if ARGV[2] ~= '' then
   now = tonumber(ARGV[2])
@@ -30,21 +37,22 @@ else
 end
 
 -- The queue's own numbers: read once, written once by `flush`. Few queues have limits.
-local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'retired', 'kept' }
+local COUNTERS = { 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed', 'trimmed', 'retired', 'kept',
+  'mended', 'grouped' }
 local meta = { max_bytes = 1073741824, max_payload = 16777216, keep_failed = 10000, failed_ttl = 2592000000,
   keep_finished = 1000000, keep_bytes = 268435456 }
 local before = {}
 do
   local limited = #COUNTERS + 1
   local values = redis.call('HMGET', key('meta'), 'sequence', 'served', 'last', 'bytes', 'arrival', 'gone', 'packed',
-    'trimmed', 'retired', 'kept', 'limited')
+    'trimmed', 'retired', 'kept', 'mended', 'grouped', 'limited')
   for i = 1, #COUNTERS do
     local value = tonumber(values[i] or 0)
     meta[COUNTERS[i]], before[i] = value, value
   end
   if values[limited] then
     local LIMITS = { 'paused', 'concurrency', 'group_concurrency', 'rate_gap', 'rate_window', 'max_bytes',
-      'max_payload', 'keep_failed', 'failed_ttl', 'keep_finished', 'keep_bytes' }
+      'max_payload', 'keep_failed', 'failed_ttl', 'keep_finished', 'keep_bytes', 'unparked' }
     values = redis.call('HMGET', key('meta'), unpack(LIMITS))
     for i, name in ipairs(LIMITS) do
       if values[i] then meta[name] = tonumber(values[i]) end
@@ -179,6 +187,10 @@ local function delayed_member(run, id) return string.format('%012x', run[SEQUENC
 -- Integers as text: numbers among a command's arguments are slow, and lose digits.
 local function whole(number) return string.format('%d', number) end
 
+-- A point in time so many milliseconds from now; one that no number holds is far enough.
+local FAR = 9007199254740991
+local function later(milliseconds) return math.min(now + milliseconds, FAR) end
+
 -- A blob is when the job was taken in (8 digits to the base of 36), what was asked for
 -- but the payload, as JSON, and behind a line feed the payload.
 local USUAL_HEADER = {}
@@ -198,7 +210,8 @@ local function created_of(blob) return tonumber(string.sub(blob, 1, 8), 36) end
 local function new_run(blob)
   local header, size = header_of(blob)
   return { WAITING, 0, header.webhook and HOOKED or 0, header.priority or 0, 0, 0, 0, header.max_stalls or 3,
-    created_of(blob), 0, 0, 0, 0, size, header.result_ttl_ms or HOUR, header.deadline or 0,
+    created_of(blob), 0, 0, 0, 0, size, header.result_ttl_ms or HOUR,
+    header.deadline and math.max(1, header.deadline) or 0,
     '', header.group or '', header.unique_key or '' }
 end
 
@@ -228,8 +241,8 @@ end
 
 -- Jobs without priority and group that were never claimed stand in a list, `TAG|ID`, in
 -- the order of their tags: a third of the bytes, and of the time, of a sorted set. One that
--- is cancelled or deleted leaves its entry behind: whoever meets it drops it, and
--- `meta.gone` counts these. An entry counts only while its job has no `run` record.
+-- is cancelled or deleted leaves its entry behind: whoever meets it drops it, `meta.gone`
+-- counts these, and `left` has their ids. An entry counts only while its job has no `run` record.
 local function entry(id)
   meta.last = math.max(meta.last, meta.served) + 1
   return string.format('%.0f|', meta.last) .. id

@@ -1,17 +1,18 @@
 -- Makes leases last. ARGV from 4: how long in milliseconds, then ids and epochs.
 -- Gives for each 0 (lost), 1 (kept) or 2 (to be called off).
 local answers, leases = {}, {}
-local lease = tonumber(ARGV[4])
+local lapse = whole(later(tonumber(ARGV[4])))
 for i = 5, #ARGV, 2 do
   local packed = redis.call('HGET', key('run'), ARGV[i])
   local run = packed and unpacked(packed)
   if run and run[STATE] == RUNNING and run[EPOCH] == tonumber(ARGV[i + 1]) then
-    leases[#leases + 1] = whole(now + lease)
+    leases[#leases + 1] = lapse
     leases[#leases + 1] = ARGV[i]
     answers[#answers + 1] = 1 + run[CANCEL]
   else
     answers[#answers + 1] = 0
   end
 end
+allow_full()
 many('ZADD', key('lease'), leases, 2)
 return answers

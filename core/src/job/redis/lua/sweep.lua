@@ -1,7 +1,11 @@
 -- Brings the queue up to date, in steps. ARGV[4]: how many of each sort at most.
 local most = tonumber(ARGV[4])
-local moved = admit(most) + promote(most) + reap(most) + trim(most) + pack(most)
-if moved > 0 and followed() and is_drained() then tell(nil, 'drained') end
+allow_full()
+local moved = admit(most) + promote(most)
+local reaped = reap(most)
+moved = moved + reaped + unpark(most) + trim(most) + pack(most)
+if moved == 0 then moved = mend(most) end
+if reaped > 0 and followed() and is_drained() then tell(nil, 'drained') end
 ring_for_others()
 flush()
 return moved

@@ -61,6 +61,33 @@ local function reap(most)
   return #lapsed
 end
 
+-- After `group_concurrency` was changed: lets as many of each group back to the line as may
+-- run now, some groups at a time. `meta.unparked` says how far it is.
+local function unpark(most)
+  if not meta.unparked then return 0 end
+  local scanned = redis.call('HSCAN', key('groups'), whole(meta.unparked), 'COUNT', 100)
+  local called, found = 0, scanned[2]
+  for n = 1, #found, 2 do
+    local group = group_of(found[n])
+    local room = group.parked
+    if meta.group_concurrency then room = math.max(0, math.min(room, meta.group_concurrency - group.running)) end
+    -- What is too much for now is come back to.
+    if room > most - called then
+      room = most - called
+      scanned[1] = whole(meta.unparked)
+    end
+    for _ = 1, room do call_back(found[n], group) end
+    called = called + room
+  end
+  if called == most or scanned[1] ~= '0' then
+    meta.unparked = tonumber(scanned[1])
+    redis.call('HSET', key('meta'), 'unparked', scanned[1])
+  else
+    redis.call('HDEL', key('meta'), 'unparked')
+  end
+  return called
+end
+
 local function drop(id)
   local run = run_of(id)
   if run then forget(id, run) end
@@ -96,16 +123,32 @@ end
 
 local function trim(most)
   local moved = expire(most)
+  local function drop_first(state, gone)
+    if #gone == 0 then return end
+    many('ZREM', key(NAMES[state]), gone, 1)
+    for _, id in ipairs(gone) do drop(id) end
+    moved = moved + #gone
+  end
   for state = COMPLETED, CANCELLED do
-    local name = key(NAMES[state])
-    local gone = redis.call('ZRANGEBYSCORE', name, '-inf', now, 'LIMIT', 0, most)
-    local over = redis.call('ZCARD', name) - (state == FAILED and meta.keep_failed or meta.keep_finished)
-    if over > #gone then gone = redis.call('ZRANGE', name, 0, math.min(over, most) - 1) end
-    if #gone > 0 then
-      many('ZREM', name, gone, 1)
-      for _, id in ipairs(gone) do drop(id) end
-      moved = moved + #gone
+    drop_first(state, redis.call('ZRANGEBYSCORE', key(NAMES[state]), '-inf', now, 'LIMIT', 0, most))
+  end
+  local function count(state) return redis.call('ZCARD', key(NAMES[state])) end
+  local function first(state, over) return redis.call('ZRANGE', key(NAMES[state]), 0, math.min(over, most) - 1) end
+  local over = count(FAILED) - meta.keep_failed
+  if over > 0 then drop_first(FAILED, first(FAILED, over)) end
+  -- Of both together those go that would go first.
+  local completed, cancelled = count(COMPLETED), count(CANCELLED)
+  over = math.min(completed + cancelled - meta.keep_finished, most)
+  if over > 0 then
+    local ended, off = first(COMPLETED, over), cancelled > 0 and first(CANCELLED, over) or {}
+    local function goes(state, id) return tonumber(redis.call('ZSCORE', key(NAMES[state]), id)) end
+    while #ended + #off > over do
+      local one, another = ended[#ended], off[#off]
+      local later_one = not another or one and goes(COMPLETED, one) > goes(CANCELLED, another)
+      table.remove(later_one and ended or off)
     end
+    drop_first(COMPLETED, ended)
+    drop_first(CANCELLED, off)
   end
   for _, state in ipairs({ COMPLETED, CANCELLED, FAILED }) do
     moved = moved + drop_heavy(key(NAMES[state]), most)
@@ -134,21 +177,46 @@ local LEFT_BEHIND = 1000
 
 local function pack(most)
   if meta.gone <= LEFT_BEHIND then return 0 end
+  -- Each time the line is walked to where it is: in larger steps it is walked less often.
+  most = 4 * most
   local entries = redis.call('LRANGE', key('line'), meta.packed, meta.packed + most - 1)
   if #entries < most then
     -- All of it was looked at: what is left came since.
     meta.gone = math.min(meta.gone, LEFT_BEHIND)
   end
-  local dropped = 0
+  local dropped = {}
   for n, text in ipairs(entries) do
     local id = string.match(text, '^%d+|(.*)$')
     if redis.call('HEXISTS', key('job'), id) == 0 or redis.call('HEXISTS', key('run'), id) == 1 then
       redis.call('LSET', key('line'), meta.packed + n - 1, '')
-      dropped = dropped + 1
+      dropped[#dropped + 1] = id
     end
   end
-  if dropped > 0 then redis.call('LREM', key('line'), 0, '') end
-  meta.gone = math.max(0, meta.gone - dropped)
-  meta.packed = #entries < most and 0 or meta.packed + #entries - dropped
+  if #dropped > 0 then redis.call('LREM', key('line'), #dropped, '') end
+  met(dropped)
+  meta.packed = #entries < most and 0 or meta.packed + #entries - #dropped
   return #entries
+end
+
+-- What a failover or a hand may have left, looked for a piece at a time where there is nothing
+-- else to do: a running job without a lease would never come back, a group without jobs never go.
+local function mend(most)
+  local mended = 0
+  local scanned = redis.call('HSCAN', key('run'), whole(meta.mended), 'COUNT', most)
+  for n = 1, #scanned[2], 2 do
+    local id, run = scanned[2][n], unpacked(scanned[2][n + 1])
+    if run[STATE] == RUNNING and not redis.call('ZSCORE', key('lease'), id) then
+      redis.call('ZADD', key('lease'), whole(now - 1), id)
+      mended = mended + 1
+    end
+  end
+  meta.mended = tonumber(scanned[1])
+  local idle = is_drained()
+  scanned = redis.call('HSCAN', key('groups'), whole(meta.grouped), 'COUNT', most)
+  for n = 1, #scanned[2], 2 do
+    local group = group_of(scanned[2][n])
+    if idle and group.running == 0 then group.last, group.parked = 0, 0 end
+  end
+  meta.grouped = tonumber(scanned[1])
+  return mended
 end

@@ -3,9 +3,12 @@
 local verb = ARGV[4]
 -- What is taken from a state's number where another job holds the unique key.
 local KEY_IS_HELD = 10
+allow_full()
 admit(100)
 local answers = {}
 local VERBS = {}
+-- Whether one that ran makes room for another.
+local freed = false
 
 function VERBS.cancel(id, run)
   if run[STATE] == RUNNING then
@@ -13,9 +16,10 @@ function VERBS.cancel(id, run)
     save(id, run)
     tell(id, 'cancel_requested')
     -- To workers, whose channel is one for all queues.
-    local channel = string.sub(P, 1, #P - #LIST - 3) .. 'cancel'
+    local queue = queue_name()
+    local channel = string.sub(P, 1, #P - #queue - 3) .. 'cancel'
     redis.call('PUBLISH', channel,
-      cjson.encode({ at = now, queue = LIST, id = id, event = 'cancel_requested' }))
+      cjson.encode({ at = now, queue = queue, id = id, event = 'cancel_requested' }))
   elseif run[STATE] < COMPLETED then
     step_out(id, run)
     finish(id, run, CANCELLED)
@@ -27,6 +31,7 @@ function VERBS.delete(id, run)
   local state = run[STATE]
   if state == RUNNING then
     stop_running(id, run)
+    freed = true
   elseif state < RUNNING then
     step_out(id, run)
   else
@@ -72,5 +77,6 @@ for i = 5, #ARGV do
   write_pending()
 end
 if live and verb ~= 'revive' and followed() and is_drained() then tell(nil, 'drained') end
+if freed then ring_for_others() end
 flush()
 return answers
