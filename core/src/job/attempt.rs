@@ -76,6 +76,16 @@ pub enum Outcome {
     Cancel,
 }
 
+impl Outcome {
+    /// Why it failed, if it did.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Retry { error, .. } | Self::Fail { error } => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// An attempt's end, to be recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {

@@ -9,7 +9,9 @@ use super::decode::{Parts, Taken, garbled};
 use super::scripts::{Args, EXCHANGE, RENEW, REPORT};
 use super::{RedisJobs, STEP, decode, encode, exchange_args, gather};
 use crate::clock::millis;
-use crate::job::{Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report};
+use crate::job::{
+    Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report, metrics,
+};
 
 impl RedisJobs {
     pub(super) async fn take_in(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
@@ -82,6 +84,7 @@ impl RedisJobs {
         }
         self.give_up(bad).await?;
         let again = u64::try_from(parts.signed()?).ok();
+        metrics::stalled(queue, parts.number()?);
         Ok(Exchanged {
             settled,
             claimed,

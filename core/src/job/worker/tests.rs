@@ -8,7 +8,9 @@ mod outages;
 mod renewals;
 mod spans;
 mod stop;
+mod stuck;
 mod upkeep;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clock::Clock;
 use crate::job::{
     Enqueued, EventStream, Exchange, Exchanged, Job, JobError, JobFilter, JobId, JobManager,
     JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits, Renewal,
@@ -155,11 +156,17 @@ impl JobManager for Between {
     async fn schedules(&self) -> Result<Vec<Schedule>, JobError> {
         self.inner.schedules().await
     }
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
         self.inner.lead(role, holder, term).await
     }
     async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
         self.inner.announce(presence).await
+    }
+    async fn leave(&self, presence: &Presence) -> Result<(), JobError> {
+        self.inner.leave(presence).await
     }
     async fn workers(&self) -> Result<Vec<Presence>, JobError> {
         self.inner.workers().await
