@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod jobs;
+mod leader;
 mod rotation;
 mod scene;
 #[path = "../servers/mod.rs"]

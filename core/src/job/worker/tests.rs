@@ -2,6 +2,7 @@
 
 mod between;
 mod ends;
+mod hurry;
 mod lanes;
 mod news;
 mod outages;
