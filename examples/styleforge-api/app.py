@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -23,12 +24,11 @@ talks = cr.Conversations(sessions, wrapper, language=os.environ.get("PROMPTS", "
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Run a worker in each process; jobs and sessions are shared by all of them."""
-    more = {"id": f"styleforge-{os.getpid()}", "lease": float(os.environ.get("LEASE", "30"))}
-    worker = cr.Worker(
-        jobs, [os.environ.get("LANE", "conversations:4")], conversations=talks, **more
-    )
+    lane, lease = os.environ.get("LANE", "conversations:4"), float(os.environ.get("LEASE", "30"))
+    worker = cr.Worker(jobs, [lane], conversations=talks, lease=lease)
     running = asyncio.create_task(worker.arun())
     yield
+    print("stopping: waiting for the jobs that run", file=sys.stderr)
     worker.stop()
     await running
 

@@ -22,7 +22,6 @@ const talks = new Conversations(sessions, wrapper, { language: PROMPTS ?? 'en' }
 const worker = new Worker(jobs, {
   queues: [LANE ?? 'conversations:4'],
   conversations: talks,
-  id: `styleforge-${process.pid}`,
   leaseMs: Number(LEASE ?? 30) * 1000,
 })
 
@@ -121,6 +120,7 @@ console.log(`listening on ${url}`)
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, async () => {
+    console.error('stopping: waiting for the jobs that run')
     await app.close()
     worker.stop()
     await running
