@@ -69,7 +69,7 @@ fn id(text: &str) -> JobId {
 
 async fn heard(sign: &Semaphore) {
     let heard = tokio::time::timeout(SOON, sign.acquire()).await;
-    heard.expect("a sign").unwrap().forget();
+    heard.unwrap().unwrap().forget();
 }
 
 async fn by_kind(job: Context) -> Result<Payload, HandlerError> {
