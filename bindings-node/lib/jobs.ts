@@ -96,6 +96,8 @@ export interface Schedule extends Required<ScheduleOptions> {
 /** A worker that is there. */
 export interface WorkerPresence {
   readonly worker: string;
+  /** What tells it from others of the same id. */
+  readonly instance: string;
   readonly host: string;
   readonly pid: number;
   /** As on its command line. */

@@ -5,13 +5,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use credential_rotation::Error;
+use credential_rotation::cli::{self, Program, Shell};
 use credential_rotation::credential::accounts::{AccountsFolder, SwitchReason};
 use credential_rotation::credential::{Credential, CredentialPool, CredentialSource};
 use credential_rotation::error::CODES;
+use credential_rotation::job::{
+    Claim, JobError, JobId, JobSpec, Outcome, Payload, QueueLimits, Settlement, SharedJobs,
+};
 use credential_rotation::provider::Request;
 use credential_rotation::testing::{Scenario, SimulatedEndpoint};
 use credential_rotation::wrapper::{Wrapper, WrapperOptions};
+use credential_rotation::{Error, connect, job};
 use serde_json::{Value, json};
 
 struct Place {
@@ -213,5 +217,119 @@ fn every_error_has_a_row_in_the_documentation() {
     let page = include_str!("../../docs/errors.md");
     for code in CODES.into_iter().chain(credential_rotation::job::CODES) {
         assert!(page.contains(&format!("| `{code}` |")), "{code}");
+    }
+}
+
+async fn with_limits(limits: QueueLimits) -> SharedJobs {
+    let jobs = connect::jobs("memory:").await.unwrap();
+    jobs.set_limits("q", limits).await.unwrap();
+    jobs
+}
+
+/// The words that a program prints about a queue that is none.
+fn of_the_program(folder: &Path) -> (String, String) {
+    let mut out = Vec::new();
+    let url = format!("sqlite:{}", folder.join("jobs.db").display());
+    let program = "credential-rotation";
+    let words = [program, "queues", "--url", &url, "--json", "pause", "nope"];
+    let mut shell = Shell {
+        input: &mut std::io::empty(),
+        out: &mut out,
+        err: &mut std::io::sink(),
+        out_is_terminal: false,
+        err_is_terminal: false,
+        colours: false,
+    };
+    cli::run(
+        Program::CredentialRotation,
+        words.map(Into::into),
+        &mut shell,
+    );
+    let told: Value = serde_json::from_slice(&out).unwrap();
+    let word = |name: &str| told["error"][name].as_str().unwrap().to_owned();
+    (word("code"), word("message"))
+}
+
+/// Reaches an error of jobs as a user would.
+async fn reach_of_jobs(code: &str, folder: &Path) -> JobError {
+    let jobs = connect::jobs("memory:").await.unwrap();
+    let id = JobId::from_text("a").unwrap();
+    let job = JobSpec::new("q", Payload::of(&"text").unwrap()).with_id(id.clone());
+    let ids = std::slice::from_ref(&id);
+    let small = |max_bytes, max_payload| QueueLimits {
+        max_bytes,
+        max_payload,
+        ..QueueLimits::default()
+    };
+    match code {
+        "invalid_job" => jobs
+            .enqueue_one(job.with(|job| job.priority = 1_000))
+            .await
+            .unwrap_err(),
+        "job_too_large" => {
+            let jobs = with_limits(small(1_000, 3)).await;
+            jobs.enqueue_one(job).await.unwrap_err()
+        }
+        "queue_full" => {
+            let jobs = with_limits(small(3, 1_000)).await;
+            jobs.enqueue_one(job).await.unwrap_err()
+        }
+        "unknown_job" => jobs.find(&id).await.unwrap_err(),
+        "stale_attempt" => {
+            jobs.enqueue_one(job).await.unwrap();
+            let claim = Claim {
+                worker: "w".into(),
+                max: 1,
+                lease: Duration::from_secs(60),
+            };
+            let claimed = jobs.claim("q", claim).await.unwrap().remove(0);
+            let settlement = Settlement {
+                lease: claimed.lease,
+                outcome: Outcome::Release,
+            };
+            jobs.settle(settlement.clone()).await.unwrap();
+            jobs.settle(settlement).await.unwrap_err()
+        }
+        "illegal_move" => {
+            jobs.enqueue_one(job).await.unwrap();
+            jobs.revive(ids).await.unwrap().remove(0).unwrap_err()
+        }
+        "wait_timeout" => {
+            jobs.enqueue_one(job).await.unwrap();
+            jobs.wait(&id, Duration::from_millis(1)).await.unwrap_err()
+        }
+        "backend_unavailable" => connect::jobs("redis://127.0.0.1:1/").await.unwrap_err(),
+        "backend_unsuitable" => {
+            let file = folder.join("text.db");
+            std::fs::write(&file, "no database ".repeat(1_000)).unwrap();
+            let url = format!("sqlite:{}", file.display());
+            connect::jobs(&url).await.unwrap_err()
+        }
+        "manager_closed" => {
+            jobs.close().await;
+            jobs.wait_for_work("q", Duration::from_secs(1))
+                .await
+                .unwrap_err()
+        }
+        other => panic!("no way to reach {other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_job_error_is_reached_and_names_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    for code in job::CODES {
+        let (reached, message) = if code == "unknown_queue" {
+            let folder = folder.path().to_owned();
+            let told = tokio::task::spawn_blocking(move || of_the_program(&folder));
+            told.await.unwrap()
+        } else {
+            let error = reach_of_jobs(code, folder.path()).await;
+            (error.code().to_owned(), error.to_string())
+        };
+        assert_eq!(reached, code, "{message}");
+        // What is wrong, and what to do about it.
+        let remedy = message.split_once([':', ';']).map_or("", |(_, rest)| rest);
+        assert!(remedy.trim().len() > 10, "{code}: {message}");
     }
 }

@@ -125,13 +125,14 @@ def test_what_is_pushed_is_worked_on_and_found_by_its_id(fleet: Fleet) -> None:
             time.sleep(0.05)
         assert "KeyError: 'text'" in job["error"]["message"]
         status = json.loads(fleet.run(["credential-rotation", "status", "--json"]))
+        device = os.uname().nodename
         assert [worker["worker"] for worker in status["workers"]] == [
-            "worker-1",
-            "worker-2",
-            "worker-3",
+            f"{device}-worker-1",
+            f"{device}-worker-2",
+            f"{device}-worker-3",
         ]
         queues = {worker["worker"]: worker["queues"] for worker in status["workers"]}
-        assert queues["worker-2"] == ["payments,webhooks:1"]
+        assert queues[f"{device}-worker-2"] == ["payments,webhooks:1"]
     finally:
         os.killpg(workers.pid, signal.SIGINT)
         said, _ = workers.communicate(timeout=60)

@@ -3,8 +3,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+# The same script runs on each device: its name tells whose workers they are.
+device=$(uname -n)
+
 work() {
-  local id=$1 queues=$2
+  local id=$device-$1 queues=$2
   credential-rotation worker --id "$id" --queues "$queues" --command 'python3 process.py' "${@:3}" &
 }
 

@@ -85,6 +85,14 @@ impl Outcome {
             Self::Snooze { .. } | Self::Release | Self::Cancel => 0,
         }
     }
+
+    /// Why it failed, if it did.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Retry { error, .. } | Self::Fail { error } => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// An attempt's end, to be recorded.

@@ -201,13 +201,24 @@ pub trait JobManager: Send + Sync + fmt::Debug {
     /// When the backend cannot be used.
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError>;
 
+    /// By which clock its jobs go, where that is told by hand. Default: the machine's.
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
     /// Says that a worker is there.
     ///
     /// # Errors
     /// When the backend cannot be used.
     async fn announce(&self, presence: &Presence) -> Result<(), JobError>;
 
-    /// The workers that were there lately.
+    /// Says that a worker that was announced has gone.
+    ///
+    /// # Errors
+    /// When the backend cannot be used.
+    async fn leave(&self, presence: &Presence) -> Result<(), JobError>;
+
+    /// The workers that were there lately and have not left, by id.
     ///
     /// # Errors
     /// When the backend cannot be used.

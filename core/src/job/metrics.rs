@@ -25,6 +25,16 @@ pub(super) struct QueueMetrics {
     run: Histogram,
 }
 
+/// Counts, as long as it is there, an attempt that holds its slot though it is over.
+#[derive(Debug)]
+pub(super) struct Stuck(Gauge);
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfQueue {
     queue: String,
@@ -45,6 +55,8 @@ struct Workers {
     ended: Family<OfEnd, Counter>,
     wait: Family<OfQueue, Histogram>,
     run: Family<OfQueue, Histogram>,
+    stuck: Family<OfQueue, Gauge>,
+    stalled: Family<OfQueue, Counter>,
     trips: Counter,
 }
 
@@ -57,6 +69,8 @@ static WORKERS: LazyLock<Workers> = LazyLock::new(|| {
         ended: Family::default(),
         wait: Family::new_with_constructor(spans),
         run: Family::new_with_constructor(spans),
+        stuck: Family::default(),
+        stalled: Family::default(),
         trips: Counter::default(),
         registry: Registry::default(),
     };
@@ -81,6 +95,16 @@ static WORKERS: LazyLock<Workers> = LazyLock::new(|| {
         "From the begin of an attempt to its end",
         Unit::Seconds,
         workers.run.clone(),
+    );
+    registry.register(
+        "stuck",
+        "Attempts that are over while a thread of theirs goes on in their slot",
+        workers.stuck.clone(),
+    );
+    registry.register(
+        "stalled",
+        "Leases that ran out, as this process found",
+        workers.stalled.clone(),
     );
     registry.register(
         "redis_commands",
@@ -155,6 +179,15 @@ pub(super) fn sent_to_redis() {
     WORKERS.trips.inc();
 }
 
+/// Leases of that queue have run out.
+pub(super) fn stalled(queue: &str, count: u64) {
+    if count > 0 {
+        let queue = queue.to_owned();
+        let counter = WORKERS.stalled.get_or_create_owned(&OfQueue { queue });
+        counter.inc_by(count);
+    }
+}
+
 impl QueueMetrics {
     pub(super) fn of(queue: &str) -> Self {
         let queue = OfQueue {
@@ -177,6 +210,13 @@ impl QueueMetrics {
     /// An attempt has ended.
     pub(super) fn ended(&self, ran: Duration) {
         self.run.observe(ran.as_secs_f64());
+    }
+
+    /// An attempt that is over holds its slot.
+    pub(super) fn stuck(&self) -> Stuck {
+        let stuck = WORKERS.stuck.get_or_create_owned(&self.queue);
+        stuck.inc();
+        Stuck(stuck)
     }
 
     /// These ends were recorded, or refused.

@@ -82,6 +82,9 @@ pub struct JobPage {
 pub struct Presence {
     /// Its id.
     pub worker: String,
+    /// What tells it from others of the same id: unique to each run of a worker.
+    #[serde(default)]
+    pub instance: String,
     /// The host it runs on.
     pub host: String,
     /// Its process.
@@ -96,4 +99,11 @@ pub struct Presence {
     pub started_at: EpochMillis,
     /// When it was last there, in epoch milliseconds.
     pub seen_at: EpochMillis,
+}
+
+impl Presence {
+    /// Under what it is kept: two workers that were given the same id are both there.
+    pub(super) fn key(&self) -> String {
+        format!("{} {}", self.worker, self.instance)
+    }
 }

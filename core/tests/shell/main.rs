@@ -2,8 +2,13 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod jobs;
+mod leader;
 mod rotation;
 mod scene;
+#[path = "../servers/mod.rs"]
+mod servers;
+mod worker;
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -137,3 +137,10 @@ pub(crate) fn rotation(folder: &Path, words: &[&str]) -> Command {
         .stdin(Stdio::null());
     command
 }
+
+/// The same with jobs in a file of the folder.
+pub(crate) fn jobs(folder: &Path, words: &[&str]) -> Command {
+    let mut command = rotation(folder, words);
+    command.env("CREDENTIAL_ROTATION_URL", "sqlite:jobs.db");
+    command
+}

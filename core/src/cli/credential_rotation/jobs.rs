@@ -9,7 +9,7 @@ use crate::cli::{exit, table};
 use crate::config::invalid;
 use crate::connect;
 use crate::error::Error;
-use crate::job::{Job, JobFilter, JobId, JobSpec, JobState, Payload, SharedJobs};
+use crate::job::{Job, JobError, JobFilter, JobId, JobSpec, JobState, Payload, SharedJobs};
 
 /// Where the jobs are, when the command line does not say.
 const URL_VARIABLE: &str = "CREDENTIAL_ROTATION_URL";
@@ -236,22 +236,20 @@ impl One {
     async fn retry(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
         let jobs = self.place.connect().await?;
         let ids = self.ids()?;
-        for (id, answer) in ids.iter().zip(jobs.revive(&ids).await?) {
-            answer?;
-            told(id, "waiting", as_json, shell)?;
-        }
-        Ok(exit::OK)
+        let answers = jobs.revive(&ids).await?.into_iter();
+        let answers = answers.map(|answer| answer.map(|()| "waiting"));
+        tell_all(&ids, answers, as_json, shell)
     }
 
     async fn cancel(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
         let jobs = self.place.connect().await?;
         let ids = self.ids()?;
-        for (id, state) in ids.iter().zip(jobs.cancel(&ids).await?) {
-            let unknown = || crate::job::JobError::UnknownJob { id: id.clone() };
-            let state = state.ok_or_else(unknown)?;
-            told(id, state.as_str(), as_json, shell)?;
-        }
-        Ok(exit::OK)
+        let answers = jobs.cancel(&ids).await?.into_iter().zip(&ids);
+        let answers = answers.map(|(state, id)| {
+            let unknown = || JobError::UnknownJob { id: id.clone() };
+            state.map(JobState::as_str).ok_or_else(unknown)
+        });
+        tell_all(&ids, answers, as_json, shell)
     }
 
     async fn delete(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
@@ -282,6 +280,41 @@ impl Add {
         };
         told(&added.id()?, state, as_json, shell)?;
         Ok(exit::OK)
+    }
+}
+
+/// Tells what became of each. With a refusal among them it fails, once all are told.
+fn tell_all(
+    ids: &[JobId],
+    answers: impl Iterator<Item = Result<&'static str, JobError>>,
+    as_json: bool,
+    shell: &mut Shell<'_>,
+) -> Ended {
+    let mut first = None;
+    for (id, answer) in ids.iter().zip(answers) {
+        match answer {
+            Ok(state) => told(id, state, as_json, shell)?,
+            Err(refusal) => {
+                if ids.len() > 1 {
+                    refused(id, &refusal, as_json, shell)?;
+                }
+                first.get_or_insert(refusal);
+            }
+        }
+    }
+    first.map_or(Ok(exit::OK), |refusal| Err(refusal.into()))
+}
+
+fn refused(
+    id: &JobId,
+    refusal: &JobError,
+    as_json: bool,
+    shell: &mut Shell<'_>,
+) -> Result<(), Stop> {
+    if as_json {
+        shell.say_json(&json!({ "id": id, "error": refusal.to_json() }))
+    } else {
+        shell.say(&format!("{id} refused: {refusal}"))
     }
 }
 

@@ -78,15 +78,23 @@ impl Status {
     pub(super) fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
         let done = wait_for(async {
             let jobs = self.place.connect().await?;
+            let mut seen = Seen::look(&jobs).await?;
             loop {
                 if self.watch.is_some() && shell.out_is_terminal && !as_json {
                     write!(shell.out, "{HOME}")?;
                 }
-                show(&jobs, as_json, shell).await?;
-                match self.watch {
-                    Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
-                    None => return Ok::<_, Stop>(exit::OK),
-                }
+                seen.show(&jobs, as_json, shell)?;
+                let Some(seconds) = self.watch else {
+                    return Ok::<_, Stop>(exit::OK);
+                };
+                // Who watches wants to see it come back.
+                seen = loop {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                    match Seen::look(&jobs).await {
+                        Ok(seen) => break seen,
+                        Err(error) => unseen(&error, as_json, shell)?,
+                    }
+                };
             }
         });
         match done? {
@@ -101,24 +109,46 @@ impl Status {
 /// To the first place of the terminal, and all of it cleared.
 const HOME: &str = "\x1b[H\x1b[J";
 
-async fn show(jobs: &SharedJobs, as_json: bool, shell: &mut Shell<'_>) -> Result<(), Stop> {
-    let workers = jobs.workers().await?;
-    if as_json {
-        let queues = jobs.counts().await?;
-        let told = json!({ "backend": jobs.backend(), "workers": workers, "queues": queues });
-        return shell.say_json(&told);
+/// What there is at one time.
+struct Seen {
+    workers: Vec<Presence>,
+    queues: Vec<QueueCounts>,
+}
+
+impl Seen {
+    async fn look(jobs: &SharedJobs) -> Result<Self, JobError> {
+        Ok(Self {
+            workers: jobs.workers().await?,
+            queues: jobs.counts().await?,
+        })
     }
-    let now = SystemClock.now();
-    let rows: Vec<_> = workers
-        .iter()
-        .map(|worker| worker_row(worker, now))
-        .collect();
-    let heads = [
-        "WORKER", "HOST", "PID", "QUEUES", "RUNNING", "MEMORY", "SEEN",
-    ];
-    table::print(heads, &rows, shell)?;
-    shell.say("")?;
-    list(jobs, false, shell).await?;
+
+    fn show(&self, jobs: &SharedJobs, as_json: bool, shell: &mut Shell<'_>) -> Result<(), Stop> {
+        let Self { workers, queues } = self;
+        if as_json {
+            let told = json!({ "backend": jobs.backend(), "workers": workers, "queues": queues });
+            return shell.say_json(&told);
+        }
+        let now = SystemClock.now();
+        let rows: Vec<_> = workers
+            .iter()
+            .map(|worker| worker_row(worker, now))
+            .collect();
+        let heads = [
+            "WORKER", "HOST", "PID", "QUEUES", "RUNNING", "MEMORY", "SEEN",
+        ];
+        table::print(heads, &rows, shell)?;
+        shell.say("")?;
+        print(queues, shell)
+    }
+}
+
+/// It cannot be seen for now.
+fn unseen(error: &JobError, as_json: bool, shell: &mut Shell<'_>) -> Result<(), Stop> {
+    if as_json {
+        return shell.say_json(&json!({ "error": error.to_json() }));
+    }
+    shell.note(&format!("{error}: it is looked at again"));
     Ok(())
 }
 
@@ -126,8 +156,13 @@ async fn list(jobs: &SharedJobs, as_json: bool, shell: &mut Shell<'_>) -> Ended 
     let counts = jobs.counts().await?;
     if as_json {
         shell.say_json(&json!({ "queues": counts }))?;
-        return Ok(exit::OK);
+    } else {
+        print(&counts, shell)?;
     }
+    Ok(exit::OK)
+}
+
+fn print(counts: &[QueueCounts], shell: &mut Shell<'_>) -> Result<(), Stop> {
     let rows: Vec<_> = counts.iter().map(queue_row).collect();
     let heads = [
         "QUEUE",
@@ -140,8 +175,7 @@ async fn list(jobs: &SharedJobs, as_json: bool, shell: &mut Shell<'_>) -> Ended 
         "OLDEST",
         "STATE",
     ];
-    table::print(heads, &rows, shell)?;
-    Ok(exit::OK)
+    table::print(heads, &rows, shell)
 }
 
 fn queue_row(counts: &QueueCounts) -> [table::Cell; 9] {

@@ -411,6 +411,10 @@ impl JobManager for MemoryJobs {
             .collect())
     }
 
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
         let now = self.shared.clock.now();
         let mut book = self.shared.book.lock();
@@ -434,9 +438,14 @@ impl JobManager for MemoryJobs {
             seen_at,
             ..presence.clone()
         };
-        book.workers.insert(presence.worker.clone(), presence);
+        book.workers.insert(presence.key(), presence);
         book.workers
             .retain(|_, worker| worker.seen_at.saturating_add(millis(PRESENCE)) > now);
+        Ok(())
+    }
+
+    async fn leave(&self, presence: &Presence) -> Result<(), JobError> {
+        self.shared.book.lock().workers.remove(&presence.key());
         Ok(())
     }
 

@@ -11,7 +11,9 @@ use super::scripts::{Args, EXCHANGE, RENEW, REPORT};
 use super::{RedisJobs, STEP, decode, encode, exchange_args, gather};
 use crate::clock::term;
 use crate::job::attempt::fit_a_trip;
-use crate::job::{Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report};
+use crate::job::{
+    Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report, metrics,
+};
 
 /// The most ends that one trip records.
 const SETTLED: usize = 1_024;
@@ -112,6 +114,7 @@ impl RedisJobs {
         }
         self.give_up(queue, bad).await;
         let again = u64::try_from(parts.signed()?).ok();
+        metrics::stalled(queue, parts.number()?);
         Ok(Exchanged {
             settled,
             claimed,

@@ -42,7 +42,7 @@ use super::{
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
     QueueLimits, Renewal, Report, Schedule, Settlement, failure_kind, rules,
 };
-use crate::clock::{Clock, EpochMillis, term};
+use crate::clock::{Clock, EpochMillis, SystemClock, term};
 
 /// What is taken from a state's number where another job holds the unique key.
 const KEY_IS_HELD: i64 = -10;
@@ -423,12 +423,26 @@ impl JobManager for RedisJobs {
         Self::read_schedules(self).await
     }
 
+    fn clock(&self) -> Arc<dyn Clock> {
+        let clock = self.shared.clock.clone();
+        clock.unwrap_or_else(|| Arc::new(SystemClock))
+    }
+
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
         Self::take_role(self, role, holder, term).await
     }
 
     async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
         Self::write_presence(self, presence).await
+    }
+
+    async fn leave(&self, presence: &Presence) -> Result<(), JobError> {
+        let mut delete = self.global("HDEL", "workers");
+        self.shared
+            .link
+            .ask(delete.arg(presence.key()))
+            .await
+            .map(drop)
     }
 
     async fn workers(&self) -> Result<Vec<Presence>, JobError> {

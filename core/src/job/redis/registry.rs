@@ -118,7 +118,7 @@ impl RedisJobs {
         let now = self.shared.head("").now;
         let workers = self.shared.link.address().global("workers");
         let fill = |announce: &mut redis::Cmd| {
-            announce.arg(1).arg(&workers).arg(&presence.worker);
+            announce.arg(1).arg(&workers).arg(presence.key());
             announce.arg(&text).arg(&now);
         };
         ANNOUNCE.eval(&self.shared.link, fill).await.map(drop)
@@ -143,11 +143,11 @@ impl RedisJobs {
         if !gone.is_empty() {
             let mut delete = self.global("HDEL", "workers");
             for worker in gone {
-                delete.arg(worker.worker);
+                delete.arg(worker.key());
             }
             self.shared.link.ask(&delete).await?;
         }
-        there.sort_by(|one, another| one.worker.cmp(&another.worker));
+        there.sort_by_cached_key(Presence::key);
         Ok(there)
     }
 }

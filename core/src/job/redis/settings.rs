@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use redis::Value;
-
 use super::decode::{Parts, garbled};
 use super::scripts::{Args, PURGE, SWEEP};
 use super::{RedisJobs, STEP, text};
 use crate::clock::millis;
 use crate::job::queue::RateState;
-use crate::job::{JobError, JobState, QueueLimits, Rate, check_queue};
+use crate::job::{JobError, JobState, QueueLimits, Rate, check_queue, metrics};
 
 impl RedisJobs {
     pub(super) async fn write_limits(
@@ -81,10 +79,9 @@ impl RedisJobs {
         let mut moved = 0;
         for queue in self.queues().await? {
             let args = Args::default().with(STEP as u64);
-            match self.run(&SWEEP, &queue, &args).await? {
-                Value::Int(count) => moved += usize::try_from(count).unwrap_or(0),
-                _ => return Err(garbled()),
-            }
+            let mut swept = Parts::of(self.run(&SWEEP, &queue, &args).await?)?;
+            moved += usize::try_from(swept.number()?).unwrap_or(usize::MAX);
+            metrics::stalled(&queue, swept.number()?);
         }
         Ok(moved)
     }

@@ -107,11 +107,20 @@ pub(super) fn announce(session: &Session<'_>, mut presence: Presence) -> rusqlit
     session
         .db
         .prepare_cached("INSERT OR REPLACE INTO worker (name, seen_at, text) VALUES (?1, ?2, ?3)")?
-        .execute(params![presence.worker, number(now), text])?;
+        .execute(params![presence.key(), number(now), text])?;
     session
         .db
         .prepare_cached("DELETE FROM worker WHERE seen_at <= ?1")?
         .execute([since(now)])?;
+    Ok(())
+}
+
+/// A worker has gone.
+pub(super) fn leave(session: &Session<'_>, key: &str) -> rusqlite::Result<()> {
+    session
+        .db
+        .prepare_cached("DELETE FROM worker WHERE name = ?1")?
+        .execute([key])?;
     Ok(())
 }
 

@@ -416,6 +416,10 @@ impl JobManager for SqliteJobs {
         self.read(book::schedules).await
     }
 
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.home.clock)
+    }
+
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
         let (role, holder) = (role.to_owned(), holder.to_owned());
         self.write(move |session| book::lead(session, &role, &holder, term))
@@ -426,6 +430,11 @@ impl JobManager for SqliteJobs {
         let presence = presence.clone();
         self.write(move |session| book::announce(session, presence))
             .await
+    }
+
+    async fn leave(&self, presence: &Presence) -> Result<(), JobError> {
+        let key = presence.key();
+        self.write(move |session| book::leave(session, &key)).await
     }
 
     async fn workers(&self) -> Result<Vec<Presence>, JobError> {

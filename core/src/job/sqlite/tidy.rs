@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::session::Turn;
 use super::trouble::number;
 use crate::clock::EpochMillis;
-use crate::job::{JobState, QueueLimits, What, rules};
+use crate::job::{JobState, QueueLimits, What, metrics, rules};
 
 impl Turn<'_> {
     /// Promotes, takes back and drops at most so many jobs of each sort.
@@ -118,6 +118,7 @@ impl Turn<'_> {
             params![self.line.row, number(self.news.lapse), number(most as u64)],
         )?;
         let moved = stalled.len();
+        metrics::stalled(&self.line.name, moved as u64);
         for mut kept in stalled {
             self.stop_running(&kept)?;
             self.tell(Some(&kept.id), What::Stalled);

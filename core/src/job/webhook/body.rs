@@ -83,14 +83,18 @@ pub(super) fn body(notice: &Notice, job: Option<&Job>) -> serde_json::Result<Vec
 }
 
 /// By what receivers tell deliveries apart: the job's id, and for a job that was tried again
-/// and ended again its epoch too. A header holds it.
+/// and ended again its epoch too. A header holds it, and it has no full stop: in what is
+/// signed one ends it.
 pub(super) fn message_id<'a>(delivery: &'a JobId, notice: &'a Notice) -> Cow<'a, str> {
     let id = delivery.as_str().strip_prefix(PREFIX);
     let id = id.unwrap_or(notice.id.as_str());
-    match id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Cow::Borrowed(id),
-        false => url::form_urlencoded::byte_serialize(id.as_bytes()).collect(),
+    // Nor what encoding makes: no two ids become one.
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b".%+".contains(&byte);
+    if id.bytes().all(plain) {
+        return Cow::Borrowed(id);
     }
+    let encoded: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    Cow::Owned(encoded.replace('.', "%2E"))
 }
 
 fn more(job: &Job) -> More<'_> {
@@ -220,6 +224,10 @@ mod tests {
             ("webhook:a:2", "a:2"),
             ("something else", "a"),
             ("webhook:\u{e9} b", "%C3%A9+b"),
+            ("webhook:a.1700000000", "a%2E1700000000"),
+            ("webhook:a.b:2", "a%2Eb%3A2"),
+            ("webhook:a%2E1", "a%252E1"),
+            ("webhook:a+b", "a%2Bb"),
         ];
         for (delivery, message) in rows {
             let delivery = JobId::from_text(delivery).unwrap();

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, News};
+use super::hold::Holds;
 use crate::clock::EpochMillis;
 use crate::job::{Claimed, Lease};
 
@@ -24,10 +25,13 @@ pub(super) struct Attempt {
     pub(super) deadline: Option<EpochMillis>,
     pub(super) desk: Arc<Desk>,
     pub(super) news: Mutex<News>,
+    pub(super) holds: Holds,
     place: AtomicUsize,
     cancel_requested: AtomicBool,
     lost: AtomicBool,
     ended: AtomicBool,
+    /// Why it was not waited for any longer, as those who trace see it.
+    given_up: OnceLock<&'static str>,
 }
 
 impl Attempt {
@@ -45,10 +49,12 @@ impl Attempt {
             deadline,
             desk: Arc::clone(desk),
             news: Mutex::default(),
+            holds: Holds::default(),
             place: AtomicUsize::new(NOWHERE),
             cancel_requested: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            given_up: OnceLock::new(),
         })
     }
 
@@ -112,6 +118,17 @@ impl Attempt {
 
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
+    }
+
+    /// It is not waited for any longer.
+    pub(super) fn give_up(&self, why: &'static str) {
+        // The first reason is the one that counts.
+        let _ = self.given_up.set(why);
+        self.cancel();
+    }
+
+    pub(super) fn given_up(&self) -> Option<&'static str> {
+        self.given_up.get().copied()
     }
 
     /// What came of it is known, and only to be recorded.

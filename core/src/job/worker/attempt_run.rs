@@ -31,21 +31,48 @@ pub(super) struct Ended {
 pub(super) fn work(handler: Arc<dyn Handler>, attempt: &Arc<Attempt>) -> Work {
     let context = Context::new(Arc::clone(attempt));
     let span = span(&context);
-    let of_end = span.clone();
     let answer = async move { handler.run(context).await };
     let work = async move {
-        let end = match AssertUnwindSafe(answer).catch_unwind().await {
+        match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(answer) => End::Answered(answer),
             Err(panic) => End::Panicked(panic_words(&*panic)),
-        };
-        of_end.record("outcome", end.name());
-        end
+        }
     };
     // Who listens to nothing pays for nothing.
     if span.is_disabled() {
-        Box::pin(work)
-    } else {
-        Box::pin(work.instrument(span))
+        return Box::pin(work);
+    }
+    let mut traced = Traced {
+        attempt: Arc::clone(attempt),
+        span: span.clone(),
+        ended: None,
+    };
+    let traced = async move {
+        let end = work.await;
+        traced.end(&end);
+        end
+    };
+    Box::pin(traced.instrument(span))
+}
+
+/// Tells those who trace what came of an attempt, also when it is dropped.
+struct Traced {
+    attempt: Arc<Attempt>,
+    span: tracing::Span,
+    ended: Option<&'static str>,
+}
+
+impl Traced {
+    fn end(&mut self, end: &End) {
+        self.ended = Some(end.name());
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let lost = self.attempt.is_lost().then_some("lost");
+        let outcome = lost.or(self.ended).or(self.attempt.given_up());
+        self.span.record("outcome", outcome.unwrap_or("dropped"));
     }
 }
 

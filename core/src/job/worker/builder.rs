@@ -7,8 +7,9 @@ use super::control::Control;
 use super::crew::Crew;
 use super::handler::{Handler, Handlers};
 use super::lane::Lane;
+use super::watch::{AttemptEnd, Watch};
 use super::{Worker, presence};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::job::webhook::Deliveries;
 use crate::job::{JobError, NAME_LIMIT, SharedJobs, WEBHOOK_KIND, WebhookOptions};
 
@@ -29,8 +30,9 @@ pub struct WorkerBuilder {
     lease: Duration,
     timeout: Option<Duration>,
     grace: Duration,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     webhooks: WebhookOptions,
+    watch: Option<Watch>,
 }
 
 impl WorkerBuilder {
@@ -43,12 +45,13 @@ impl WorkerBuilder {
             lease: Duration::from_secs(30),
             timeout: None,
             grace: Duration::from_secs(30),
-            clock: Arc::new(SystemClock),
+            clock: None,
             webhooks: WebhookOptions::default(),
+            watch: None,
         }
     }
 
-    /// Its id, unique among all workers. Default: made of host, process and chance.
+    /// Its id, by which people know it. Default: made of host, process and chance.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
@@ -119,10 +122,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// By which clock deadlines and schedules go. Default: the machine's.
+    /// By which clock deadlines and schedules go. Default: that of its jobs.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -131,6 +134,14 @@ impl WorkerBuilder {
     #[must_use]
     pub fn webhooks(mut self, options: WebhookOptions) -> Self {
         self.webhooks = options;
+        self
+    }
+
+    /// Is told of each attempt, once what came of it is recorded or never will be. It must
+    /// not block.
+    #[must_use]
+    pub fn on_end(mut self, told: impl Fn(&AttemptEnd<'_>) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Watch::new(told));
         self
     }
 
@@ -146,13 +157,18 @@ impl WorkerBuilder {
         if !LEASES.contains(&self.lease) {
             return Err(JobError::invalid("lease", "it is 50 ms to 12 hours"));
         }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            let problem = "with 0 nothing would run: leave it out for no limit";
+            return Err(JobError::invalid("timeout", problem));
+        }
         let id = self.id.unwrap_or_else(presence::new_id);
         if id.is_empty() || id.len() > NAME_LIMIT || id.chars().any(char::is_control) {
             let problem = "it is 1 to 200 bytes without control characters";
             return Err(JobError::invalid("id", problem));
         }
-        let (jobs, clock) = (SharedJobs::clone(&self.jobs), Arc::clone(&self.clock));
-        let deliveries = Deliveries::new(jobs, self.webhooks, clock);
+        let clock = self.clock.unwrap_or_else(|| self.jobs.clock());
+        let jobs = SharedJobs::clone(&self.jobs);
+        let deliveries = Deliveries::new(jobs, self.webhooks, Arc::clone(&clock));
         Ok(Worker {
             control: Control::new(&lanes),
             lanes,
@@ -160,12 +176,14 @@ impl WorkerBuilder {
             crew: Arc::new(Crew {
                 jobs: self.jobs,
                 id: id.into(),
+                instance: presence::new_instance().into(),
                 handlers: self.handlers.on(WEBHOOK_KIND, deliveries),
                 lease: self.lease,
                 timeout: self.timeout,
-                clock: self.clock,
+                clock,
                 ledger: Arc::default(),
                 desk: Arc::default(),
+                watch: self.watch,
             }),
         })
     }

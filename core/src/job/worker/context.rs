@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
+use super::hold::SlotHold;
 use crate::clock::EpochMillis;
 use crate::job::{JobId, JobSpec, Lease, Payload};
 
@@ -83,6 +84,13 @@ impl Context {
     #[must_use]
     pub fn cancelled(&self) -> CancellationToken {
         self.attempt.token()
+    }
+
+    /// Keeps the attempt's slot taken until what this gives is dropped, also behind a timeout
+    /// or a lost lease: for work that no dropped future ends, such as a thread's.
+    #[must_use]
+    pub fn hold_slot(&self) -> SlotHold {
+        SlotHold::of(&self.attempt)
     }
 
     /// Whether the attempt is to end.

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::Context;
 use super::pace::Pace;
@@ -72,13 +75,17 @@ impl Handler for Arc<dyn Handler> {
 /// A handler that may block its thread: it gets one of its own.
 ///
 /// It cannot be interrupted: let it look at [`Context::is_cancelled`] now and then. One
-/// that does not keeps its thread, though no longer its job, behind its timeout.
+/// that does not keeps its thread and its slot, though no longer its job, behind its
+/// timeout.
 pub fn blocking<F>(work: F) -> Blocking<F>
 where
     F: Fn(Context) -> Result<Payload, HandlerError> + Send + Sync + 'static,
 {
     Blocking(Arc::new(work))
 }
+
+/// How long a job is put off when there is no thread for it.
+const NO_THREAD: Duration = Duration::from_secs(1);
 
 /// A handler made by [`blocking`].
 #[derive(Debug)]
@@ -90,10 +97,25 @@ where
     F: Fn(Context) -> Result<Payload, HandlerError> + Send + Sync + 'static,
 {
     async fn run(&self, job: Context) -> Result<Payload, HandlerError> {
-        let work = Arc::clone(&self.0);
-        match tokio::task::spawn_blocking(move || work(job)).await {
-            Ok(ended) => ended,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        let (work, runtime) = (Arc::clone(&self.0), Handle::current());
+        let (tell, told) = oneshot::channel();
+        let hold = job.hold_slot();
+        let run = move || {
+            let _entered = runtime.enter();
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(|| work(job)));
+            // Its slot is free before its end is known.
+            drop(hold);
+            let _ = tell.send(ended);
+        };
+        // Not of the runtime's pool: jobs that hang would use it up for all others.
+        let thread = std::thread::Builder::new().name("job".to_owned());
+        if let Err(error) = thread.spawn(run) {
+            tracing::warn!(%error, "no thread for a job: it is put off for a second");
+            return Err(HandlerError::Snooze(NO_THREAD));
+        }
+        match told.await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
             Err(_) => Err(HandlerError::Cancelled),
         }
     }

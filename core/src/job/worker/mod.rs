@@ -32,6 +32,7 @@ mod control;
 mod crew;
 mod desk;
 mod handler;
+mod hold;
 mod lane;
 mod lane_run;
 mod pace;
@@ -46,6 +47,7 @@ mod slots;
 mod solo;
 mod upkeep;
 mod verdict;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -56,15 +58,18 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use builder::WorkerBuilder;
 pub use context::Context;
 pub use control::WorkerHandle;
 pub use handler::{Blocking, Handler, HandlerError, Handlers, blocking};
+pub use hold::SlotHold;
 pub use lane::{CONCURRENCY_LIMIT, Lane};
 pub use report::WorkerReport;
 #[cfg(feature = "testing")]
 pub(crate) use solo::Solo;
+pub use watch::AttemptEnd;
 
 use self::control::{Control, Mode};
 use self::crew::Crew;
@@ -127,10 +132,11 @@ impl Worker {
             async move { crew.desk.serve(&*crew.jobs).await }
         });
         rest.spawn(upkeep::sweep(Arc::clone(&crew)));
-        let mut firing = JoinSet::new();
-        firing.spawn(schedules::fire(Arc::clone(&crew), control.clone()));
+        // Those who have something to hand over.
+        let (mut parting, gone) = (JoinSet::new(), CancellationToken::new());
+        parting.spawn(schedules::fire(Arc::clone(&crew), control.clone()));
         let names = self.lanes.iter().map(ToString::to_string).collect();
-        rest.spawn(presence::announce(Arc::clone(&crew), names));
+        parting.spawn(presence::announce(Arc::clone(&crew), names, gone.clone()));
 
         let mut lanes = JoinSet::new();
         for (nth, lane) in self.lanes.into_iter().enumerate() {
@@ -144,8 +150,10 @@ impl Worker {
             done = done => done,
             never = stop => match never {},
         };
-        // The role of firing schedules is given up, if the backend answers.
-        let _ = tokio::time::timeout(FAREWELL, firing.join_next()).await;
+        // The role of firing schedules is given up, and its name, if the backend answers.
+        gone.cancel();
+        let parted = async { while parting.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, parted).await;
         done
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::crew::Crew;
 use crate::job::Presence;
 
@@ -10,10 +12,12 @@ const EVERY: Duration = Duration::from_secs(10);
 /// The most jobs that are named.
 const NAMED: usize = 1_000;
 
-pub(super) async fn announce(crew: Arc<Crew>, queues: Vec<String>) {
+/// Says so until it has gone, and then that.
+pub(super) async fn announce(crew: Arc<Crew>, queues: Vec<String>, gone: CancellationToken) {
     let began = crew.clock.now();
     let mut presence = Presence {
         worker: crew.id.to_string(),
+        instance: crew.instance.to_string(),
         host: host(),
         pid: std::process::id(),
         queues,
@@ -29,7 +33,13 @@ pub(super) async fn announce(crew: Arc<Crew>, queues: Vec<String>) {
         if let Err(error) = crew.jobs.announce(&presence).await {
             tracing::debug!(%error, "the worker is not announced");
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = gone.cancelled() => break,
+        }
+    }
+    if let Err(error) = crew.jobs.leave(&presence).await {
+        tracing::debug!(%error, "nobody is told that the worker has gone");
     }
 }
 
@@ -40,6 +50,11 @@ pub(super) fn new_id() -> String {
     host.truncate(host.floor_char_boundary(100));
     let chance = fastrand::u32(..);
     format!("{host}-{}-{chance:08x}", std::process::id())
+}
+
+/// What no other run of a worker has, whatever its id.
+pub(super) fn new_instance() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
 }
 
 fn host() -> String {

@@ -45,16 +45,18 @@ impl WorkerReport {
         ]
     }
 
-    pub(super) fn record(&mut self, outcome: &Outcome, state: JobState) {
-        let count = match (state, outcome) {
-            (JobState::Completed, _) => &mut self.completed,
-            (JobState::Failed, _) => &mut self.failed,
-            (JobState::Cancelled, _) => &mut self.cancelled,
-            (_, Outcome::Snooze { .. }) => &mut self.snoozed,
-            (_, Outcome::Release) => &mut self.released,
-            _ => &mut self.retried,
+    /// Counts an end that was recorded, and gives its name.
+    pub(super) fn record(&mut self, outcome: &Outcome, state: JobState) -> &'static str {
+        let (count, name) = match (state, outcome) {
+            (JobState::Completed, _) => (&mut self.completed, "completed"),
+            (JobState::Failed, _) => (&mut self.failed, "failed"),
+            (JobState::Cancelled, _) => (&mut self.cancelled, "cancelled"),
+            (_, Outcome::Snooze { .. }) => (&mut self.snoozed, "snoozed"),
+            (_, Outcome::Release) => (&mut self.released, "released"),
+            _ => (&mut self.retried, "retried"),
         };
         *count += 1;
+        name
     }
 
     pub(super) fn add(&mut self, other: &Self) {

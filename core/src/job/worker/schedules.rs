@@ -35,13 +35,13 @@ pub(super) async fn fire(crew: Arc<Crew>, control: Control) {
             () = &mut stopped => break,
         }
     }
-    let holds = crew.jobs.lead(ROLE, &crew.id, INSTANT).await;
+    let holds = crew.jobs.lead(ROLE, &crew.instance, INSTANT).await;
     tracing::debug!(?holds, "the role of firing schedules is free");
 }
 
 /// Fires what is due. Tells how long there is nothing to do, or that another has the role.
 pub(super) async fn round(crew: &Crew) -> Result<Option<Duration>, JobError> {
-    if !crew.jobs.lead(ROLE, &crew.id, TERM).await? {
+    if !crew.jobs.lead(ROLE, &crew.instance, TERM).await? {
         return Ok(None);
     }
     let mut rest = LOOK;

@@ -21,7 +21,7 @@ pub(super) struct Running {
     pub(super) mark: usize,
     /// Its queue's place in the lane.
     pub(super) side: usize,
-    /// Whether its end counts. If not, it only holds its slot until its task is gone.
+    /// Whether its end counts. If not, it only holds its slot until nothing of it is left.
     pub(super) counts: bool,
     timeout: Option<(Instant, Duration)>,
     patience: Option<Instant>,
@@ -62,7 +62,9 @@ impl Slots {
         side: usize,
         timeout: Option<Duration>,
     ) -> usize {
-        let timeout = timeout.map(|timeout| (Instant::now() + timeout, timeout));
+        // A time that no clock reaches is none.
+        let until = |timeout| Some((Instant::now().checked_add(timeout)?, timeout));
+        let timeout = timeout.and_then(until);
         let entry = self.running.vacant_entry();
         let place = entry.key();
         attempt.set_place(place);
@@ -86,7 +88,7 @@ impl Slots {
         }
     }
 
-    /// The task is gone: the slot is free.
+    /// The task, and what it left behind, is gone: the slot is free.
     pub(super) fn free(&mut self, place: usize) -> Option<Running> {
         let running = self.running.try_remove(place)?;
         self.counting -= usize::from(running.counts);
@@ -95,6 +97,12 @@ impl Slots {
             self.timers.remove(&(at, place));
         }
         Some(running)
+    }
+
+    /// The attempt that holds the slot, and its queue's place in the lane.
+    pub(super) fn at(&self, place: usize) -> Option<(&Arc<Attempt>, usize)> {
+        let running = self.running.get(place)?;
+        Some((&running.attempt, running.side))
     }
 
     /// The end of the attempt counts no more. Tells its mark and side if it did.

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt_run;
+use futures_util::StreamExt;
+
+use super::attempt::Attempt;
+use super::attempt_run::{self, Work};
 use super::backoff::Backoff;
 use super::crew::Crew;
 use super::report::WorkerReport;
-use super::verdict;
+use super::schedules;
+use super::verdict::{self, End};
 use super::{Context, Handlers, presence};
-use crate::clock::SystemClock;
 use crate::job::{Claim, Claimed, JobError, Payload, Settlement, SharedJobs, WEBHOOK_KIND};
 
+/// Who fires schedules: all of these together, as one follows the other.
+const FIRING: &str = "drain";
 /// A lease that no test outlives.
 const LEASE: Duration = Duration::from_secs(60 * 60);
 
@@ -30,14 +35,16 @@ impl Solo {
         Self {
             report: WorkerReport::default(),
             crew: Crew {
+                clock: jobs.clock(),
                 jobs,
+                instance: FIRING.into(),
                 id: presence::new_id().into(),
                 handlers,
                 lease: LEASE,
                 timeout: None,
-                clock: Arc::new(SystemClock),
                 ledger: Arc::default(),
                 desk: Arc::default(),
+                watch: None,
             },
         }
     }
@@ -56,6 +63,11 @@ impl Solo {
         Ok(true)
     }
 
+    /// Fires the schedules that are due, unless a worker is there that does.
+    pub(crate) async fn fire(&self) -> Result<(), JobError> {
+        schedules::round(&self.crew).await.map(drop)
+    }
+
     pub(crate) fn report(&self) -> WorkerReport {
         self.report
     }
@@ -69,8 +81,8 @@ impl Solo {
             Some(chosen) => {
                 let work = attempt_run::work(Arc::clone(&chosen.handler), &attempt);
                 let limit = timeout.unwrap_or(Duration::MAX);
-                match tokio::time::timeout(limit, work).await {
-                    Ok(end) => verdict::outcome(claimed, end, self.cancelled(&attempt).await?),
+                match tokio::time::timeout(limit, self.told(&attempt, work)).await {
+                    Ok(end) => verdict::outcome(claimed, end?, self.cancelled(&attempt).await?),
                     Err(_) => verdict::timed_out(claimed, limit),
                 }
             }
@@ -84,14 +96,32 @@ impl Solo {
             outcome: outcome.clone(),
         };
         match self.crew.jobs.settle(settlement).await {
-            Ok(state) => self.report.record(&outcome, state),
+            Ok(state) => {
+                self.report.record(&outcome, state);
+            }
             Err(JobError::StaleAttempt { .. }) => self.report.lost += 1,
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    async fn cancelled(&self, attempt: &super::attempt::Attempt) -> Result<bool, JobError> {
+    /// Waits for a handler, and tells it that its job is called off.
+    async fn told(&self, attempt: &Attempt, mut work: Work) -> Result<End, JobError> {
+        let mut cancels = self.crew.jobs.cancel_requests().await?;
+        loop {
+            tokio::select! {
+                end = &mut work => return Ok(end),
+                Some(event) = cancels.next() => {
+                    let of_it = event.id.is_none_or(|id| id == attempt.lease().id);
+                    if of_it && self.cancelled(attempt).await? {
+                        attempt.request_cancel();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn cancelled(&self, attempt: &Attempt) -> Result<bool, JobError> {
         let lease = std::slice::from_ref(attempt.lease());
         let renewed = self.crew.jobs.renew(lease, LEASE).await?;
         Ok(renewed.first() == Some(&crate::job::Renewal::CancelRequested))

@@ -2,13 +2,16 @@
 
 mod between;
 mod ends;
+mod hurry;
 mod lanes;
 mod news;
 mod outages;
 mod renewals;
 mod spans;
 mod stop;
+mod stuck;
 mod upkeep;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -152,6 +152,7 @@ checks! {
         a_schedule_is_kept_and_its_tick_makes_one_job,
         a_role_has_one_holder,
         workers_are_there_while_they_say_so,
+        workers_of_one_id_are_both_there_until_each_leaves,
         whatever_happens_accepted_is_finished_and_live;
     edges:
         a_job_that_is_added_again_stands_behind_what_came_in_between,

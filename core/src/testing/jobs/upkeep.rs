@@ -104,6 +104,7 @@ pub(super) async fn a_role_has_one_holder(store: Store) {
 pub(super) async fn workers_are_there_while_they_say_so(store: Store) {
     let presence = |worker: &str| Presence {
         worker: worker.to_owned(),
+        instance: "1".to_owned(),
         host: "host".to_owned(),
         pid: 7,
         queues: vec!["a:1".to_owned()],
@@ -133,6 +134,30 @@ pub(super) async fn workers_are_there_while_they_say_so(store: Store) {
         (there[0].worker.as_str(), there[0].seen_at),
         ("w1", START + 20_000)
     );
+}
+
+pub(super) async fn workers_of_one_id_are_both_there_until_each_leaves(store: Store) {
+    let presence = |instance: &str| Presence {
+        worker: "w".to_owned(),
+        instance: instance.to_owned(),
+        host: format!("host-{instance}"),
+        pid: 1,
+        queues: Vec::new(),
+        running: Vec::new(),
+        rss: 0,
+        started_at: START,
+        seen_at: START,
+    };
+    store.one.announce(&presence("a")).await.unwrap();
+    store.another.announce(&presence("b")).await.unwrap();
+    let there = store.one.workers().await.unwrap();
+    assert_eq!(there, [presence("a"), presence("b")]);
+    store.one.leave(&presence("a")).await.unwrap();
+    assert_eq!(store.another.workers().await.unwrap(), [presence("b")]);
+    // Again, and of one that never was.
+    store.one.leave(&presence("a")).await.unwrap();
+    store.another.leave(&presence("b")).await.unwrap();
+    assert!(store.one.workers().await.unwrap().is_empty());
 }
 
 pub(super) async fn whatever_happens_accepted_is_finished_and_live(store: Store) {

@@ -1,13 +1,9 @@
 //! A command for each job: the payload on its standard input, the result on its output.
 
-use std::time::{Duration, Instant};
-
 use async_trait::async_trait;
-use clap::builder::styling::AnsiColor;
-use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::cli::shell::{Shell, Stop};
+use super::screen::Told;
 use crate::job::worker::{Context, Handler, HandlerError};
 use crate::job::{Failure, Payload, failure_kind};
 use crate::provider::cli::process::{self, Inherits, Run};
@@ -19,14 +15,6 @@ use crate::provider::cli::process::{self, Inherits, Run};
 pub(super) struct Command {
     text: String,
     told: mpsc::UnboundedSender<Told>,
-}
-
-/// An attempt that has ended, to be shown.
-pub(super) struct Told {
-    queue: String,
-    id: String,
-    took: Duration,
-    failure: Option<String>,
 }
 
 impl Command {
@@ -60,7 +48,8 @@ impl Command {
         if finished.overflowed {
             let limit = process::STDOUT_LIMIT;
             let problem = format!("the command printed over {limit} bytes");
-            return Err(Failure::new(failure_kind::RESULT_TOO_LARGE, problem).into());
+            let failure = Failure::new(failure_kind::RESULT_TOO_LARGE, problem);
+            return Err(HandlerError::Unrecoverable(failure));
         }
         let status = finished.status.filter(|status| !status.success());
         match status {
@@ -96,40 +85,29 @@ fn result(stdout: Vec<u8>) -> Result<Payload, crate::job::JobError> {
 #[async_trait]
 impl Handler for Command {
     async fn run(&self, job: Context) -> Result<Payload, HandlerError> {
-        let started = Instant::now();
-        let ended = self.attempt(&job).await;
-        let failure = match &ended {
-            Ok(_) => None,
-            Err(HandlerError::Failed(failure) | HandlerError::Unrecoverable(failure)) => {
-                Some(failure.message.clone())
-            }
-            Err(_) => Some("called off".to_owned()),
-        };
-        // Who shows it may be gone already.
-        let _ = self.told.send(Told {
-            queue: job.spec().queue.to_string(),
-            id: job.id().to_string(),
-            took: started.elapsed(),
-            failure,
-        });
-        ended
+        let _running = Running::of(&job, &self.told);
+        self.attempt(&job).await
     }
 }
 
-impl Told {
-    pub(super) fn show(self, as_json: bool, shell: &mut Shell<'_>) -> Result<(), Stop> {
-        let took = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
-        if as_json {
-            return shell.say_json(&json!({
-                "queue": self.queue, "id": self.id, "took_ms": took, "failure": self.failure,
-            }));
-        }
-        let (colour, what) = match &self.failure {
-            None => (AnsiColor::Green, "done".to_owned()),
-            Some(failure) => (AnsiColor::Red, format!("failed: {failure}")),
-        };
-        let what = shell.tint(colour, &crate::cli::shell::one_line(&what));
-        let line = format!("{} {} {took} ms ", self.queue, self.id);
-        shell.say_coloured(&line, &what)
+/// Tells that a command runs, and no more, also when it is ended.
+struct Running {
+    queue: String,
+    told: mpsc::UnboundedSender<Told>,
+}
+
+impl Running {
+    fn of(job: &Context, told: &mpsc::UnboundedSender<Told>) -> Self {
+        let (queue, told) = (job.spec().queue.to_string(), told.clone());
+        // Who shows it may be gone already.
+        let _ = told.send(Told::Began(queue.clone()));
+        Self { queue, told }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        let _ = self.told.send(Told::Over(queue));
     }
 }

@@ -1,13 +1,14 @@
 //! `worker`: runs jobs from queues, a command for each, until it is told to stop.
 
 mod command;
+mod screen;
 mod signals;
 
 use clap::{Args, ValueHint};
-use serde_json::json;
 use tokio::sync::mpsc;
 
-use self::command::{Command, Told};
+use self::command::Command;
+use self::screen::{Ended as AttemptEnded, Screen, Told};
 use self::signals::Signals;
 use super::jobs::Place;
 use crate::cli::exit;
@@ -61,37 +62,23 @@ impl Worker {
             };
             return Err(invalid("--command", &problem).into());
         };
-        let (told, telling) = mpsc::unbounded_channel();
-        let command = Command::new(text, told);
+        let mut screen = Screen::new(as_json, shell);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()?;
-        let ended = runtime.block_on(self.work(command, telling, as_json, shell));
+        let ended = runtime.block_on(self.work(text, &mut screen, shell));
         drop(runtime);
         wait_for_groups();
         let (report, code) = ended?;
-        if as_json {
-            shell.say_json(&json!({ "success": true, "report": summary(&report) }))?;
-        } else {
-            let WorkerReport {
-                completed,
-                failed,
-                released,
-                ..
-            } = report;
-            shell.say(&format!(
-                "stopped: {completed} completed, {failed} failed, {released} given back"
-            ))?;
-        }
+        screen.end(&report, shell)?;
         Ok(code)
     }
 
     async fn work(
         &self,
-        command: Command,
-        mut telling: mpsc::UnboundedReceiver<Told>,
-        as_json: bool,
+        text: &str,
+        screen: &mut Screen,
         shell: &mut Shell<'_>,
     ) -> Result<(WorkerReport, u8), Stop> {
         // Before anything is said: who reads it may send a signal at once.
@@ -100,8 +87,13 @@ impl Worker {
             jobs = self.place.connect() => jobs?,
             code = signals.next() => return Ok((WorkerReport::default(), code)),
         };
+        let (told, mut telling) = mpsc::unbounded_channel();
         let mut builder = Runtime::builder(jobs.clone())
-            .default_handler(command)
+            .default_handler(Command::new(text, told.clone()))
+            .on_end(move |end| {
+                // Who shows it may be gone already.
+                let _ = told.send(Told::Ended(AttemptEnded::of(end)));
+            })
             .webhooks(WebhookOptions {
                 secret: None,
                 allow_private: self.allow_private_webhooks,
@@ -124,49 +116,46 @@ impl Worker {
         if let Some(timeout) = span("--timeout", self.timeout)? {
             builder = builder.timeout(timeout);
         }
-        if let Some(grace) = span("--grace", self.grace)? {
-            builder = builder.grace(grace);
+        match self.grace {
+            // Nothing that runs is waited for.
+            Some(0.0) => builder = builder.grace(std::time::Duration::ZERO),
+            grace => {
+                if let Some(grace) = span("--grace", grace)? {
+                    builder = builder.grace(grace);
+                }
+            }
         }
         let worker = builder.build()?;
         let handle = worker.handle();
-        if !as_json {
-            let queues = self.lanes.join(" ");
-            shell.say(&format!(
-                "worker {} takes {queues} from {}",
-                worker.id(),
-                jobs.backend()
-            ))?;
-        }
+        let queues = self.lanes.join(" ");
+        screen.begin(worker.id(), &queues, &jobs.backend(), shell)?;
         let running = worker.run(std::future::pending());
         tokio::pin!(running);
-        let mut code = None;
+        let (mut code, mut mute) = (None, false);
         let report = loop {
             tokio::select! {
                 report = &mut running => break report?,
-                Some(told) = telling.recv() => told.show(as_json, shell)?,
+                Some(told) = telling.recv() => if !screen.show(&told, shell) && !mute {
+                    mute = true;
+                    screen.note("stopping: what it says cannot be written any more", shell);
+                    handle.stop();
+                },
                 signal = signals.next() => {
                     if code.replace(signal).is_none() {
-                        shell.note("stopping: waiting for the jobs that run; once more gives them back now");
+                        let words = "stopping: waiting for the jobs that run; once more gives them back now";
+                        screen.note(words, shell);
                         handle.stop();
                     } else {
-                        shell.note("giving back the jobs that run");
+                        screen.note("giving back the jobs that run", shell);
                         handle.stop_now();
                     }
                 }
             }
         };
         while let Ok(told) = telling.try_recv() {
-            told.show(as_json, shell)?;
+            screen.show(&told, shell);
         }
         // Told to stop and stopped: its usual end.
         Ok((report, exit::OK))
     }
-}
-
-fn summary(report: &WorkerReport) -> serde_json::Value {
-    let numbers = report.by_name().into_iter();
-    numbers
-        .map(|(name, count)| (name.to_owned(), count.into()))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
 }

@@ -42,6 +42,7 @@ impl Line {
         {
             moved += 1;
             self.stop_running(slot, news);
+            crate::job::metrics::stalled(&self.name, 1);
             news.tell(&self.name, Some(&self.slots[slot].job.id), What::Stalled);
             self.change(slot, news, |status, spec| rules::stall(status, spec, now));
         }

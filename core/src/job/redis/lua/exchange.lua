@@ -1,7 +1,7 @@
 -- Records ends of attempts and claims. ARGV from 4: worker, how many, lease in
 -- milliseconds, then for each settlement id, epoch, what, and two words about it.
 -- Gives the settled states (0: stale), the claimed jobs as id, blob, epoch, attempt,
--- stalls and run_at one after the other, and when to ask again.
+-- stalls and run_at one after the other, when to ask again, and how many stalled.
 local worker, wanted, lease = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local settled, claimed, taken = {}, {}, 0
 local WORDS = 5
@@ -277,4 +277,4 @@ if taken < room and not exhausted then again = now end
 -- What came back to the line since has rung.
 if rung or not exhausted then ring_for_others() end
 flush()
-return { settled, claimed, again and math.max(0, again - now) or -1 }
+return { settled, claimed, again and math.max(0, again - now) or -1, stalled }

@@ -1,4 +1,5 @@
--- Brings the queue up to date, in steps. ARGV[4]: how many of each sort at most.
+-- Brings the queue up to date, in steps. ARGV[4]: how many of each sort at most. Gives how
+-- many were moved, and how many of them stalled.
 local most = tonumber(ARGV[4])
 allow_full()
 local moved = admit(most) + promote(most)
@@ -8,4 +9,4 @@ if moved == 0 then moved = mend(most) end
 if reaped > 0 and followed() and is_drained() then tell(nil, 'drained') end
 ring_for_others()
 flush()
-return moved
+return { moved, stalled }

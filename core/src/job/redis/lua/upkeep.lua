@@ -28,6 +28,9 @@ local function promote(most)
   return #due
 end
 
+-- Leases that were found to have run out.
+local stalled = 0
+
 local function reap(most)
   next_lapse = first_of('lease')
   if not next_lapse or next_lapse >= now then return 0 end
@@ -39,6 +42,7 @@ local function reap(most)
       stop_running(id, run)
       run[STALLS] = run[STALLS] + 1
       run[ATTEMPT] = math.max(0, run[ATTEMPT] - 1)
+      stalled = stalled + 1
       tell(id, 'stalled')
       if run[CANCEL] == 1 then
         finish(id, run, CANCELLED)

@@ -7,6 +7,7 @@ use crate::job::worker::attempt::Attempt;
 use crate::job::worker::attempt_run::{self, Ended, Started};
 use crate::job::worker::control::Mode;
 use crate::job::worker::renewal::Notice;
+use crate::job::worker::report::WorkerReport;
 use crate::job::worker::side::Ending;
 use crate::job::worker::verdict::{self, End};
 use crate::job::{Claimed, Outcome};
@@ -50,6 +51,17 @@ impl LaneRun {
     }
 
     pub(super) fn task_ended(&mut self, ended: Ended) {
+        let Some((attempt, side)) = self.slots.at(ended.place) else {
+            return;
+        };
+        let stuck = || self.sides[side].metrics.stuck();
+        if attempt.holds.outlast(ended.place, &self.ended.0, stuck) {
+            let attempt = Arc::clone(attempt);
+            if let Some((mark, side)) = self.slots.discount(ended.place) {
+                self.judge(side, attempt, mark, ended.end);
+            }
+            return;
+        }
         let Some(running) = self.slots.free(ended.place) else {
             return;
         };
@@ -92,17 +104,39 @@ impl LaneRun {
             }
             Notice::Lost(attempt) => {
                 let place = self.slots.hurry(&attempt);
-                if let Some((mark, _)) = place.and_then(|place| self.slots.discount(place)) {
-                    self.report.lost += 1;
-                    self.crew.ledger.drop_all(std::iter::once(mark));
+                if let Some((mark, side)) = place.and_then(|place| self.slots.discount(place)) {
+                    self.lost(side, std::iter::once((mark, &*attempt)));
                 }
             }
         }
     }
 
-    /// Waits for an attempt no longer. It keeps its slot until its task is gone.
-    pub(super) fn abandon(&mut self, place: usize, attempt: Arc<Attempt>, outcome: Outcome) {
-        attempt.cancel();
+    /// These are another's: their ends are dropped.
+    pub(super) fn lost<'a>(
+        &mut self,
+        side: usize,
+        lost: impl Iterator<Item = (usize, &'a Attempt)>,
+    ) {
+        let mut ends = WorkerReport::default();
+        let marks = lost.map(|(mark, attempt)| {
+            ends.lost += 1;
+            self.crew.tell(attempt, "lost", None);
+            mark
+        });
+        self.crew.ledger.drop_all(marks);
+        self.sides[side].metrics.recorded(&ends);
+        self.report.add(&ends);
+    }
+
+    /// Waits for an attempt no longer. It keeps its slot until nothing of it is left.
+    pub(super) fn abandon(
+        &mut self,
+        place: usize,
+        attempt: Arc<Attempt>,
+        why: &'static str,
+        outcome: Outcome,
+    ) {
+        attempt.give_up(why);
         self.slots.abort(place);
         let Some((mark, side)) = self.slots.discount(place) else {
             return;

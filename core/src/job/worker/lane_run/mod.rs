@@ -192,9 +192,8 @@ impl LaneRun {
             let lost: Vec<Ending> = endings
                 .extract_if(.., |ending| ending.attempt.is_lost())
                 .collect();
-            self.report.lost += lost.len() as u64;
-            let marks = lost.iter().map(|ending| ending.mark);
-            self.crew.ledger.drop_all(marks);
+            let lost = lost.iter().map(|ending| (ending.mark, &*ending.attempt));
+            self.lost(side, lost);
         }
     }
 
@@ -287,10 +286,15 @@ impl LaneRun {
         let mut ends = WorkerReport::default();
         for (ending, settled) in reply.endings.iter().zip(&exchanged.settled) {
             match settled {
-                Ok(state) => ends.record(&ending.outcome, *state),
+                Ok(state) => {
+                    let what = ends.record(&ending.outcome, *state);
+                    self.crew
+                        .tell(&ending.attempt, what, ending.outcome.failure());
+                }
                 Err(error) => {
                     tracing::debug!(%error, "the end of an attempt was dropped");
                     ends.lost += 1;
+                    self.crew.tell(&ending.attempt, "lost", None);
                 }
             }
         }
@@ -325,7 +329,7 @@ impl LaneRun {
         if self.now.mode == Mode::Now && before != Mode::Now {
             self.last_words = Some(Instant::now() + LAST_WORDS);
             for (place, attempt) in self.slots.all_counting() {
-                self.abandon(place, attempt, Outcome::Release);
+                self.abandon(place, attempt, "released", Outcome::Release);
             }
         }
     }
@@ -334,11 +338,11 @@ impl LaneRun {
         let now = Instant::now();
         self.sides.iter_mut().for_each(|side| side.tick(now));
         while let Some((attempt, place, over)) = self.slots.over(now) {
-            let outcome = match over {
-                Over::TimedOut(after) => verdict::timed_out(&attempt.claimed, after),
-                Over::Stubborn => Outcome::Cancel,
+            let (why, outcome) = match over {
+                Over::TimedOut(after) => ("timed_out", verdict::timed_out(&attempt.claimed, after)),
+                Over::Stubborn => ("cancelled", Outcome::Cancel),
             };
-            self.abandon(place, attempt, outcome);
+            self.abandon(place, attempt, why, outcome);
         }
     }
 }

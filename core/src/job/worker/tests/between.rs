@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::hurry::Hurry;
+use crate::clock::Clock;
+use crate::job::memory::MemoryJobs;
 use crate::job::{
     Enqueued, EventStream, Exchange, Exchanged, Job, JobError, JobFilter, JobId, JobManager,
     JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits, Renewal,
     Report, Schedule, SharedJobs,
 };
+use crate::testing::ManualClock;
 
 /// A call that a test may let fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,7 @@ type Script = Arc<dyn Fn(Verb) -> Fate + Send + Sync>;
 pub(super) struct Between {
     inner: SharedJobs,
     script: Script,
+    hurry: Option<Arc<Hurry>>,
 }
 
 impl Between {
@@ -44,8 +49,27 @@ impl Between {
         inner: SharedJobs,
         script: impl Fn(Verb) -> Fate + Send + Sync + 'static,
     ) -> SharedJobs {
-        let script = Arc::new(script);
-        Arc::new(Self { inner, script })
+        Arc::new(Self {
+            inner,
+            script: Arc::new(script),
+            hurry: None,
+        })
+    }
+
+    /// Jobs in memory whose time goes on with the renewals of leases of that length, and
+    /// a manager in front of them.
+    pub(super) fn hurried(
+        lease: Duration,
+        script: impl Fn(Verb) -> Fate + Send + Sync + 'static,
+    ) -> (SharedJobs, SharedJobs) {
+        let clock = ManualClock::default();
+        let inner: SharedJobs = Arc::new(MemoryJobs::with_clock(Arc::new(clock.clone())));
+        let between = Self {
+            inner: SharedJobs::clone(&inner),
+            script: Arc::new(script),
+            hurry: Some(Arc::new(Hurry::new(clock, lease))),
+        };
+        (inner, Arc::new(between))
     }
 
     async fn pass<T>(
@@ -89,14 +113,26 @@ impl JobManager for Between {
     }
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, JobError> {
         let verb = Verb::Exchange(exchange.settle.len(), exchange.claim.max);
-        self.pass(verb, self.inner.exchange(exchange)).await
+        let ends = exchange
+            .settle
+            .iter()
+            .map(|end| end.lease.clone())
+            .collect();
+        let call = self.pass(verb, self.inner.exchange(exchange));
+        match &self.hurry {
+            Some(hurry) => hurry.exchange(ends, call).await,
+            None => call.await,
+        }
     }
     async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
         self.inner.wait_for_work(queue, at_most).await
     }
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
-        self.pass(Verb::Renew, self.inner.renew(leases, lease))
-            .await
+        let call = self.pass(Verb::Renew, self.inner.renew(leases, lease));
+        match &self.hurry {
+            Some(hurry) => hurry.renew(leases, call).await,
+            None => call.await,
+        }
     }
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Result<(), JobError>>, JobError> {
         self.pass(Verb::Report, self.inner.report(reports)).await
@@ -158,11 +194,17 @@ impl JobManager for Between {
     async fn schedules(&self) -> Result<Vec<Schedule>, JobError> {
         self.inner.schedules().await
     }
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
         self.inner.lead(role, holder, term).await
     }
     async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
         self.inner.announce(presence).await
+    }
+    async fn leave(&self, presence: &Presence) -> Result<(), JobError> {
+        self.inner.leave(presence).await
     }
     async fn workers(&self) -> Result<Vec<Presence>, JobError> {
         self.inner.workers().await
@@ -171,7 +213,10 @@ impl JobManager for Between {
         self.inner.events().await
     }
     async fn cancel_requests(&self) -> Result<EventStream, JobError> {
-        self.inner.cancel_requests().await
+        match &self.hurry {
+            Some(hurry) => Ok(Arc::clone(hurry).missed()),
+            None => self.inner.cancel_requests().await,
+        }
     }
     async fn apart(&self) -> Result<SharedJobs, JobError> {
         Ok(Arc::new(self.clone()))

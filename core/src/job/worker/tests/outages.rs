@@ -6,16 +6,16 @@ use super::between::{Between, Fate, Verb};
 use super::*;
 use crate::job::JobState;
 
+/// Of jobs whose time goes by renewals.
+const LEASE: Duration = LONG;
+/// Longer than all the time that goes by.
+const KEPT_MS: u64 = 1_000 * 365 * 86_400_000;
+
 #[tokio::test]
 async fn while_the_backend_fails_no_outcome_is_lost_and_no_job_runs_twice() {
-    let jobs = memory();
-    let specs = (0..300).map(|nth| job("q", &format!("q-{nth}")));
-    // A claim whose answer is lost stalls: as often as it may be.
-    let specs = specs.map(|job| job.with(|job| job.max_stalls = 1_000));
-    jobs.enqueue(specs.collect()).await.unwrap();
     let (exchanges, reports) = (AtomicU32::new(0), AtomicU32::new(0));
     let first_ends = AtomicU32::new(0);
-    let between = Between::over(SharedJobs::clone(&jobs), move |verb| {
+    let (jobs, between) = Between::hurried(LEASE, move |verb| {
         let nth = |of: &AtomicU32| of.fetch_add(1, Ordering::SeqCst) % 4;
         match verb {
             Verb::Exchange(1.., _) if first_ends.fetch_add(1, Ordering::SeqCst) == 0 => {
@@ -28,6 +28,11 @@ async fn while_the_backend_fails_no_outcome_is_lost_and_no_job_runs_twice() {
             _ => Fate::Good,
         }
     });
+    let specs = (0..300).map(|nth| job("q", &format!("q-{nth}")));
+    // A claim whose answer is lost stalls: as often as it may be.
+    let specs =
+        specs.map(|job| job.with(|job| (job.max_stalls, job.result_ttl_ms) = (1_000, KEPT_MS)));
+    jobs.enqueue(specs.collect()).await.unwrap();
     let runs = Arc::new(AtomicU32::new(0));
     let handler = {
         let runs = Arc::clone(&runs);
@@ -42,7 +47,7 @@ async fn while_the_backend_fails_no_outcome_is_lost_and_no_job_runs_twice() {
     };
     let worker = Worker::builder(between)
         .lane("q", 60)
-        .lease(Duration::from_millis(600))
+        .lease(LEASE)
         .default_handler(handler);
     let worker = start(worker);
     let mut stalls = 0;
@@ -84,16 +89,16 @@ async fn an_end_whose_answer_was_lost_is_sent_again_and_counts_once() {
 
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_comes_again_as_a_stall() {
-    let jobs = memory();
-    put(&jobs, "q", 1).await;
     let lost = AtomicU32::new(0);
-    let between = Between::over(SharedJobs::clone(&jobs), move |verb| match verb {
+    let (jobs, between) = Between::hurried(LEASE, move |verb| match verb {
         Verb::Exchange(0, 1..) if lost.fetch_add(1, Ordering::SeqCst) == 0 => Fate::Unanswered,
         _ => Fate::Good,
     });
+    let kept = job("q", "q-0").with(|job| job.result_ttl_ms = KEPT_MS);
+    jobs.enqueue_one(kept).await.unwrap();
     let worker = Worker::builder(between)
         .lane("q", 1)
-        .lease(Duration::from_millis(100))
+        .lease(LEASE)
         .default_handler(nothing);
     let worker = start(worker);
     let status = ended(&jobs, &id("q-0")).await.status;

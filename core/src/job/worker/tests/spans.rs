@@ -47,6 +47,47 @@ impl Subscriber for Notes {
 }
 
 #[tokio::test]
+async fn an_attempt_that_is_given_up_says_why() {
+    let notes = Notes::default();
+    let seen = notes.clone();
+    let _listening = tracing::subscriber::set_default(notes);
+    let jobs = memory();
+    let begun = Arc::new(Semaphore::new(0));
+    let begins = Arc::clone(&begun);
+    let hangs = move |_: Context| {
+        begins.add_permits(1);
+        std::future::pending::<Result<Payload, HandlerError>>()
+    };
+    let worker = Worker::builder(SharedJobs::clone(&jobs))
+        .lane("q", 1)
+        .lease(Duration::from_millis(300))
+        .default_handler(hangs);
+    let worker = start(worker);
+    let late = job("q", "late").with(|job| {
+        (job.max_attempts, job.timeout_ms) = (1, Some(5));
+    });
+    jobs.enqueue_one(late).await.unwrap();
+    heard(&begun).await;
+    ended(&jobs, &id("late")).await;
+    put(&jobs, "q", 1).await;
+    heard(&begun).await;
+    worker.handle.stop_now();
+    worker.report().await;
+    let outcomes = || {
+        let fields = seen.fields.lock();
+        let outcomes = fields.iter().filter(|field| field.starts_with("outcome="));
+        outcomes.cloned().collect::<Vec<_>>()
+    };
+    while outcomes().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        outcomes(),
+        ["outcome=\"timed_out\"", "outcome=\"released\""]
+    );
+}
+
+#[tokio::test]
 async fn an_attempt_is_a_span() {
     let notes = Notes::default();
     let seen = notes.clone();

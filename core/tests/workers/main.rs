@@ -1,6 +1,8 @@
 //! Workers over real backends: what they must not lose, and how soon they hear.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod everywhere;
+#[path = "../servers/mod.rs"]
 mod servers;
 
 use std::sync::Arc;
