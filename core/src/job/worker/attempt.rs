@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, News};
 use crate::clock::EpochMillis;
-use crate::job::{Claimed, Lease};
+use crate::job::{Claimed, Lease, SharedJobs};
 
 /// The place of an attempt that runs in no task.
 const NOWHERE: usize = usize::MAX;
@@ -23,6 +23,7 @@ pub(super) struct Attempt {
     cancelled: AtomicBool,
     pub(super) deadline: Option<EpochMillis>,
     pub(super) desk: Arc<Desk>,
+    pub(super) jobs: SharedJobs,
     pub(super) news: Mutex<News>,
     place: AtomicUsize,
     cancel_requested: AtomicBool,
@@ -36,6 +37,7 @@ impl Attempt {
         begun: Instant,
         deadline: Option<EpochMillis>,
         desk: &Arc<Desk>,
+        jobs: &SharedJobs,
     ) -> Arc<Self> {
         Arc::new(Self {
             claimed,
@@ -44,6 +46,7 @@ impl Attempt {
             cancelled: AtomicBool::new(false),
             deadline,
             desk: Arc::clone(desk),
+            jobs: Arc::clone(jobs),
             news: Mutex::default(),
             place: AtomicUsize::new(NOWHERE),
             cancel_requested: AtomicBool::new(false),

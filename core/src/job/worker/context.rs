@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
 use crate::clock::EpochMillis;
-use crate::job::{JobId, JobSpec, Lease, Payload};
+use crate::job::{JobId, JobSpec, Lease, Payload, SharedJobs};
 
 /// One attempt at a job, in the hands of its handler. Clones are of the same attempt.
 #[derive(Clone)]
@@ -83,6 +83,16 @@ impl Context {
     #[must_use]
     pub fn cancelled(&self) -> CancellationToken {
         self.attempt.token()
+    }
+
+    /// Where the job is kept.
+    pub(crate) fn jobs(&self) -> &SharedJobs {
+        &self.attempt.jobs
+    }
+
+    /// Whether somebody has called the job off.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.attempt.cancel_requested()
     }
 
     /// Whether the attempt is to end.

@@ -32,6 +32,6 @@ impl Crew {
     pub(super) fn attempt(&self, claimed: Claimed, begun: Instant) -> Arc<super::attempt::Attempt> {
         let timeout = self.timeout(&claimed);
         let deadline = timeout.map(|after| self.clock.now().saturating_add(millis(after)));
-        super::attempt::Attempt::new(claimed, begun, deadline, &self.desk)
+        super::attempt::Attempt::new(claimed, begun, deadline, &self.desk, &self.jobs)
     }
 }
