@@ -20,7 +20,7 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 
 use servers::Redis;
-use talks::{Place, SOON, brief, handlers, job, lesson, worker};
+use talks::{Gate, Place, SOON, brief, handlers, job, lesson, worker};
 
 /// Jobs over a clock set by hand.
 fn by_hand() -> (SharedJobs, ManualClock) {
@@ -319,6 +319,51 @@ async fn a_session_with_unfinished_jobs_is_not_cleaned_up() {
     assert_eq!(clean_up().await, 1, "it is done");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_called_off_while_its_turn_is_written_is_done() {
+    let mut gate = None;
+    let place = Place::new(json!([{"text": "a b"}])).await.with(|sessions| {
+        gate = Some(Gate::before(sessions));
+        Arc::clone(gate.as_ref().unwrap()) as _
+    });
+    let gate = gate.unwrap();
+    let (jobs, talks) = (
+        connect::jobs("memory:").await.unwrap(),
+        place.conversations(),
+    );
+    let talk = place.open(ConversationSettings::default()).await;
+    let id = train(&talks, &jobs, talk.key(), job("t")).await;
+    // The write goes on once the attempt has been told to end.
+    let (inner, opens) = (jobs::handler(&talks), Arc::clone(&gate));
+    let told = move |job: Context| {
+        let (inner, opens) = (Arc::clone(&inner), Arc::clone(&opens));
+        async move {
+            let cancelled = job.cancelled();
+            tokio::spawn(async move {
+                cancelled.cancelled().await;
+                opens.go.notify_one();
+            });
+            inner.run(job).await
+        }
+    };
+    let worker = Worker::builder(Arc::clone(&jobs))
+        .lane(jobs::QUEUE, 1)
+        .handler(TRAINING, told)
+        .build()
+        .unwrap();
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(std::future::pending()));
+    tokio::time::timeout(SOON, gate.came.notified())
+        .await
+        .unwrap();
+    jobs.cancel(std::slice::from_ref(&id)).await.unwrap();
+    let done = result(jobs.wait(&id, SOON).await.unwrap());
+    assert_eq!(done["text"], "a b");
+    assert_eq!(place.texts(&talk).await.len(), 2);
+    handle.stop();
+    running.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn an_id_that_is_used_again_is_another_job() {
     let place = Place::new(json!([{"text": "answer {hit}"}])).await;
@@ -551,10 +596,9 @@ async fn a_job_is_called_off_while_the_model_speaks() {
             .await
             .unwrap()
             .unwrap();
-        if serde_json::to_string(&event)
-            .unwrap()
-            .contains("words written")
-        {
+        let told = serde_json::to_string(&event).unwrap();
+        if told.contains("words written") {
+            assert!(told.contains("tokens)"), "{told}");
             break;
         }
     }

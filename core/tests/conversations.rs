@@ -41,6 +41,11 @@ async fn a_session_is_trained_and_writes_what_it_learned() {
     let written = talk.generate(&brief("ovens")).await.unwrap();
     assert_eq!(written.text, "answer 2");
     assert!(written.usage.is_some() && written.trail.len() == 1);
+    let body = place.endpoint.requests().pop().unwrap().body;
+    let marks: Vec<bool> = (0..3)
+        .map(|at| body["messages"][at]["content"][0]["cache_control"].is_object())
+        .collect();
+    assert_eq!(marks, [false, true, false], "up to the training");
     let asked = place.asked();
     assert_eq!(asked.len(), 3, "{asked:?}");
     assert!(asked[0].contains("Bread is patient"));

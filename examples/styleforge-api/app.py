@@ -55,7 +55,9 @@ async def refused(_: Request, error: cr.CredentialRotationError) -> JSONResponse
 
 def shown(job: cr.Job) -> dict[str, Any]:
     """A job as people see it."""
-    told = {"id": job.id, "session": job.session, "kind": job.kind, "worker": job.worker}
+    # Jobs name sessions with their owner: OWNER/ID.
+    name = (job.session or "").split("/", 1)[-1]
+    told = {"id": job.id, "session": name, "kind": job.kind, "worker": job.worker}
     state = cr.stage(job.kind, job.state)
     return told | {"state": state, "progress": job.progress, "error": job.error}
 

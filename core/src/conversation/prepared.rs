@@ -166,6 +166,7 @@ impl Prepared {
     pub(super) fn request(&mut self) -> Result<Request, ConversationError> {
         let selection = self.selected()?;
         self.sent_tokens = selection.tokens;
+        let training = selection.training;
         let mut messages = selection.messages;
         messages.push(Message::user(self.prompt.clone()));
         // A text of that length is not to be cut at what is usual.
@@ -175,6 +176,8 @@ impl Prepared {
         let needed = needed.filter(|tokens| *tokens > USUAL_TOKENS);
         Ok(Request {
             max_tokens: self.settings.max_tokens.or(needed),
+            // It is long, and comes with every turn.
+            stable_messages: Some(training).filter(|count| *count > 0),
             ..self.ask(messages)
         })
     }

@@ -43,6 +43,8 @@ impl Default for Window {
 #[derive(Debug, PartialEq)]
 pub(super) struct Selection {
     pub(super) messages: Vec<Message>,
+    /// How many of them, from the first, train.
+    pub(super) training: usize,
     /// The tokens of these messages, counted or estimated, without what is sent beside them.
     pub(super) tokens: u64,
     /// The place of the first message of the talk that is sent.
@@ -71,6 +73,7 @@ pub(super) fn select(
         .filter(|entry| entry.kind == EntryKind::Training)
         .chain(summary)
         .collect();
+    let training = first.len() - usize::from(summary.is_some());
     let mut tokens: u64 = first.iter().map(|entry| measure.tokens(entry)).sum();
     let beside = measure.estimate(next);
     let budget = window.token_budget.unwrap_or(u64::MAX);
@@ -102,6 +105,7 @@ pub(super) fn select(
     let sent = first.into_iter().chain(talk[start..].iter().copied());
     Ok(Selection {
         messages: sent.map(spoken).collect(),
+        training,
         tokens,
         from: talk.get(start).map_or(total, |entry| entry.place),
         covered,

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use credential_rotation::connect;
 use credential_rotation::conversation::jobs::{self, GENERATION, TRAINING};
 use credential_rotation::conversation::{
@@ -11,10 +13,14 @@ use credential_rotation::conversation::{
 };
 use credential_rotation::job::worker::{Handlers, Worker};
 use credential_rotation::job::{JobId, JobSpec, SharedJobs};
-use credential_rotation::session::{NewSession, SharedSessions};
+use credential_rotation::session::{
+    Guard, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
+    SessionPage, SharedSessions, Transcript, Verb, Write, Written,
+};
 use credential_rotation::testing::{Scenario, SimulatedEndpoint};
 use credential_rotation::wrapper::{Wrapper, WrapperOptions};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
@@ -124,4 +130,94 @@ pub(crate) fn handlers(conversations: &Conversations) -> Handlers {
     Handlers::new()
         .on(TRAINING, Arc::clone(&handler))
         .on(GENERATION, handler)
+}
+
+/// Sessions of which each turn is held before it is written, until it is let go.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    sessions: SharedSessions,
+    /// Rung when a turn has come.
+    pub(crate) came: Notify,
+    /// To be rung for each turn.
+    pub(crate) go: Notify,
+}
+
+impl Gate {
+    pub(crate) fn before(sessions: SharedSessions) -> Arc<Self> {
+        Arc::new(Self {
+            sessions,
+            came: Notify::new(),
+            go: Notify::new(),
+        })
+    }
+}
+
+#[async_trait]
+impl SessionManager for Gate {
+    fn backend(&self) -> String {
+        self.sessions.backend()
+    }
+
+    async fn create(&self, new: NewSession) -> Result<Session, SessionError> {
+        self.sessions.create(new).await
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<Session, SessionError> {
+        self.sessions.get(key).await
+    }
+
+    async fn write(&self, key: &SessionKey, write: Write) -> Result<Written, SessionError> {
+        if matches!(write.verb, Verb::Append(_)) {
+            self.came.notify_one();
+            self.go.notified().await;
+        }
+        self.sessions.write(key, write).await
+    }
+
+    async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError> {
+        self.sessions.read(key, range).await
+    }
+
+    async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
+        self.sessions.list(filter).await
+    }
+
+    async fn count(&self, owner: Option<&str>) -> Result<u64, SessionError> {
+        self.sessions.count(owner).await
+    }
+
+    async fn delete(&self, key: &SessionKey, guard: Guard) -> Result<(), SessionError> {
+        self.sessions.delete(key, guard).await
+    }
+
+    async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError> {
+        self.sessions.clean_up(idle).await
+    }
+
+    async fn put_file(
+        &self,
+        key: &SessionKey,
+        guard: Guard,
+        name: &str,
+        body: Bytes,
+    ) -> Result<(), SessionError> {
+        self.sessions.put_file(key, guard, name, body).await
+    }
+
+    async fn file(&self, key: &SessionKey, name: &str) -> Result<Bytes, SessionError> {
+        self.sessions.file(key, name).await
+    }
+
+    async fn files(&self, key: &SessionKey) -> Result<Vec<String>, SessionError> {
+        self.sessions.files(key).await
+    }
+
+    async fn drop_file(
+        &self,
+        key: &SessionKey,
+        guard: Guard,
+        name: &str,
+    ) -> Result<bool, SessionError> {
+        self.sessions.drop_file(key, guard, name).await
+    }
 }
