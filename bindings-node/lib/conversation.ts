@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import {
   Conversations as NativeConversations,
   readDocument as nativeRead,
+  sessionName as nativeName,
   stage as nativeStage,
   type TurnStream as NativeTurn,
 } from '../native/index.js';
@@ -35,6 +36,10 @@ export interface ConversationsOptions {
   /** Prompts in place of, or beside, those, by name. */
   templates?: Readonly<Record<string, string>>;
   window?: Window;
+  /** How many turns wait for one of the same session at most. Default: 100. */
+  maxWaiting?: number;
+  /** How long each of them does, in milliseconds. Default: 10 minutes. */
+  waitMs?: number;
   /** Wrappers that a session's settings may name as `provider`. */
   wrappers?: Readonly<Record<string, Wrapper>>;
 }
@@ -84,6 +89,10 @@ export interface Reply {
   readonly session: Session;
   readonly model?: string;
   readonly usage?: Usage;
+  /** Why the answer ended, as the endpoint says it. */
+  readonly finishReason?: string;
+  /** Whether it was cut at a limit of tokens: it lacks its end. */
+  readonly truncated: boolean;
   /** Each attempt of the call. */
   readonly trail: readonly Attempt[];
   /** Whether the same job had taken the turn before, so that no call was made. */
@@ -255,12 +264,14 @@ export class TurnStream implements AsyncIterableIterator<Piece, undefined> {
   async reply(): Promise<Reply> {
     for await (const piece of this) {
       if (piece.type === 'done') {
-        const { text, session, model, usage, trail, repeated } = piece;
+        const { text, session, model, usage, finishReason, truncated, trail, repeated } = piece;
         return {
           text,
           session,
           ...(model !== undefined && { model }),
           ...(usage !== undefined && { usage }),
+          ...(finishReason !== undefined && { finishReason }),
+          truncated,
           trail,
           repeated,
         };
@@ -338,6 +349,12 @@ export class TurnStream implements AsyncIterableIterator<Piece, undefined> {
 /** A job's state as people are shown it: `pending`, `training`, `generating`, `completed`… */
 export function stage(kind: string, state: JobState): string {
   return nativeStage(kind, state) ?? state;
+}
+
+/** What a session is called among jobs, as their `session` and `group`. */
+export function sessionName(session: SessionKey): string {
+  const { owner, id } = keyWire(session);
+  return typed(() => nativeName(owner, id));
 }
 
 /** Reads a PDF, Markdown or plain text document. */

@@ -199,6 +199,8 @@ export class TemplateFieldError extends CredentialRotationError {}
 export class UnknownTemplateError extends CredentialRotationError {}
 /** What must be sent is over the window. */
 export class WindowTooSmallError extends CredentialRotationError {}
+/** Others are at turn in the session: too many wait, or it took too long. */
+export class SessionBusyError extends CredentialRotationError {}
 /** The model said nothing. */
 export class NoAnswerError extends CredentialRotationError {}
 /** There is nothing in the document. */
@@ -275,6 +277,7 @@ export const ERROR_CLASSES: Readonly<Record<string, ErrorClass>> = Object.freeze
   template_field: TemplateFieldError,
   unknown_template: UnknownTemplateError,
   window_too_small: WindowTooSmallError,
+  session_busy: SessionBusyError,
   no_answer: NoAnswerError,
   document_empty: DocumentEmptyError,
   document_too_large: DocumentTooLargeError,

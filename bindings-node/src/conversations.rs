@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use credential_rotation::conversation::{self, Piece, TurnStream as Turn, jobs, wire};
 use credential_rotation::job::JobState;
+use credential_rotation::session::SessionKey;
 use credential_rotation::{Error, document};
 use futures_util::{FutureExt, StreamExt};
 use napi::bindgen_prelude::Buffer;
@@ -82,6 +83,13 @@ impl Conversations {
 pub(crate) fn stage(kind: String, state: String) -> Option<&'static str> {
     let state: JobState = serde_json::from_value(json!(state)).ok()?;
     Some(jobs::stage(&kind, state))
+}
+
+/// What a session is called among jobs.
+#[napi]
+pub(crate) fn session_name(owner: String, id: String) -> Result<String, Thrown> {
+    let key = SessionKey::new(&owner, &id).map_err(|error| thrown(&error.into()))?;
+    Ok(jobs::session_name(&key))
 }
 
 /// Reads a document by options as JSON; it comes as JSON under `number`.

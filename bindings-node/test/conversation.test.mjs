@@ -14,6 +14,7 @@ import {
   Conversations,
   JobManager,
   readDocument,
+  sessionName,
   SessionManager,
   stage,
   Worker,
@@ -55,6 +56,31 @@ const resultOf = (job) => /** @type {Record<string, unknown>} */ (job.result);
 
 /** @param {Promise<unknown>} work */
 const code = (work) => work.then(() => undefined, (error) => error.code);
+
+test('an answer that was cut is said to be', async (context) => {
+  const cut = { text: 'It ends in the mid', finish_reason: 'max_tokens' };
+  const { talk } = await place(context, [cut]);
+  const reply = await talk.send('hello');
+  assert.deepEqual([reply.truncated, reply.finishReason], [true, 'max_tokens']);
+});
+
+test('a turn that nobody reads holds up others for a time only', async (context) => {
+  const { sessions, wrapper } = await place(context, [{ text: 'a b', piece_ms: 5 }]);
+  const talk = new Conversations(sessions, wrapper, { maxWaiting: 1, waitMs: 20 }).open('s');
+  const unread = talk.sendStream('unread');
+  await unread.next();
+  const one = talk.sendStream('one');
+  const two = talk.send('two');
+  assert.equal(await code(one.reply()), 'session_busy');
+  assert.equal(await code(two), 'session_busy');
+  unread.close();
+});
+
+test('a session has a name among jobs', () => {
+  assert.equal(sessionName('s'), 'default/s');
+  assert.equal(sessionName({ owner: 'a/%', id: 'b/c' }), 'a%2F%25/b/c');
+  assert.throws(() => sessionName(''), { code: 'invalid_session' });
+});
 
 test('it is trained and writes what it learned', async (context) => {
   const { talk, sessions } = await place(context, [{ text: 'answer {hit}' }]);

@@ -240,6 +240,7 @@ const beyond = [
   'template_field',
   'unknown_template',
   'window_too_small',
+  'session_busy',
   'no_answer',
   'document_empty',
   'document_too_large',

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use credential_rotation::conversation::{self, jobs, wire};
 use credential_rotation::document;
 use credential_rotation::job::JobState;
+use credential_rotation::session::SessionKey;
 use futures_util::StreamExt;
 use pyo3::prelude::*;
 use serde_json::json;
@@ -91,6 +92,13 @@ pub(crate) fn stage(kind: &str, state: &str) -> PyResult<&'static str> {
     let state: JobState = serde_json::from_value(json!(state))
         .map_err(|problem| pyo3::exceptions::PyValueError::new_err(problem.to_string()))?;
     Ok(jobs::stage(kind, state))
+}
+
+/// What a session is called among jobs.
+#[pyfunction]
+pub(crate) fn session_name(py: Python<'_>, owner: &str, id: &str) -> PyResult<String> {
+    let key = SessionKey::new(owner, id).map_err(|error| raised(py, &error.into()))?;
+    Ok(jobs::session_name(&key))
 }
 
 /// Reads a document by options as JSON; gives JSON.

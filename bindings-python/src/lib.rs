@@ -40,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
     module.add_function(wrap_pyfunction!(conversations::read_document, module)?)?;
     module.add_function(wrap_pyfunction!(conversations::stage, module)?)?;
+    module.add_function(wrap_pyfunction!(conversations::session_name, module)?)?;
     module.add_class::<accounts::AccountsFolder>()?;
     module.add_class::<conversations::Conversations>()?;
     module.add_class::<conversations::TurnStream>()?;

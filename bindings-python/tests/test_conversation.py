@@ -19,6 +19,7 @@ from credential_rotation import (
     JobManager,
     NoAnswerError,
     NotTrainedError,
+    SessionBusyError,
     SessionManager,
     StreamInterruptedError,
     TemplateFieldError,
@@ -27,6 +28,7 @@ from credential_rotation import (
     WindowTooSmallError,
     Worker,
     Wrapper,
+    session_name,
     stage,
 )
 from credential_rotation.testing import SimulatedEndpoint
@@ -158,6 +160,21 @@ def test_a_turn_that_fails_or_is_stopped_leaves_no_trace(place: Place) -> None:
     assert place.texts() == ["first", "one", "second", "two"]
 
 
+@pytest.mark.parametrize("steps", [[{"text": "It ends in the mid", "finish_reason": "max_tokens"}]])
+def test_an_answer_that_was_cut_is_said_to_be(place: Place) -> None:
+    reply = place.talk.send("hello")
+    assert (reply.truncated, reply.finish_reason) == (True, "max_tokens")
+
+
+def test_a_turn_that_nobody_reads_holds_up_others_for_a_time_only(place: Place) -> None:
+    talks = Conversations(place.sessions, place.wrapper, max_waiting=1, wait_ms=20)
+    unread = talks.open("s").send_stream("unread")
+    next(unread)
+    with pytest.raises(SessionBusyError, match="ask again later"):
+        talks.open("s").send("hello")
+    unread.close()
+
+
 def test_a_job_takes_its_turn_once(place: Place) -> None:
     first = place.talk.fenced("j", 1).send("hello")
     again = place.talk.fenced("j", 2).send("hello")
@@ -176,6 +193,8 @@ def test_training_and_generation_are_jobs(place: Place, tmp_path: Path) -> None:
         jobs, "s", topic="ovens", words=100, audience="bakers", job_id="g"
     )
     assert stage("generation", jobs.find(written).state) == "pending"
+    assert jobs.find(written).session == session_name("s") == "default/s"
+    assert session_name("b/c", owner="a/%") == "a%2F%25/b/c"
     worker = Worker(jobs, ["conversations:2"], conversations=place.talks)
     thread = threading.Thread(target=worker.run)
     thread.start()

@@ -139,6 +139,7 @@ ELSEWHERE = {
     "template_field",
     "unknown_template",
     "window_too_small",
+    "session_busy",
     "no_answer",
     "document_empty",
     "document_too_large",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use credential_rotation::connect;
 use credential_rotation::conversation::jobs::{self, Document, GENERATION, TRAINING};
 use credential_rotation::conversation::{Brief, Conversations};
-use credential_rotation::job::worker::Worker;
+use credential_rotation::job::worker::{Context, Handler, Worker};
 use credential_rotation::job::{Job, JobId, JobSpec, JobState, SharedJobs};
 use credential_rotation::session::{NewSession, SharedSessions};
 use credential_rotation::testing::{Scenario, SimulatedEndpoint};
@@ -51,16 +51,45 @@ async fn works_until_it_is_killed() {
     worker.run(std::future::pending()).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a process of the test below"]
+async fn dies_before_its_end_is_recorded() {
+    let (folder, endpoint) = (std::env::var(FOLDER), std::env::var(ENDPOINT));
+    let (jobs, _, conversations) = open(Path::new(&folder.unwrap()), &endpoint.unwrap()).await;
+    let handler = jobs::handler(&conversations);
+    let dies = move |job: Context| {
+        let handler = Arc::clone(&handler);
+        async move {
+            match handler.run(job).await {
+                Ok(_) => std::process::abort(),
+                failed => failed,
+            }
+        }
+    };
+    let worker = Worker::builder(jobs)
+        .lane(jobs::QUEUE, 2)
+        .lease(LEASE)
+        .handler(TRAINING, dies)
+        .build()
+        .unwrap();
+    worker.run(std::future::pending()).await.unwrap();
+}
+
 /// A worker in a process of its own, killed when this goes.
 struct Process(Child);
 
 impl Process {
     fn start(folder: &Path, endpoint: &str) -> Self {
+        Self::of("works_until_it_is_killed", folder, endpoint)
+    }
+
+    fn of(test: &str, folder: &Path, endpoint: &str) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "works_until_it_is_killed"])
+            .args(["--ignored", "--exact", test])
             .env(FOLDER, folder)
             .env(ENDPOINT, endpoint)
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn();
         Self(child.unwrap())
     }
@@ -68,7 +97,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
+        // It may be dead already.
+        let _ = self.0.kill();
         self.0.wait().unwrap();
     }
 }
@@ -140,4 +170,34 @@ async fn a_session_is_trained_and_writes_although_its_workers_are_killed() {
         (4, "I know this voice", "at last")
     );
     assert_eq!(endpoint.requests().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_is_paid_for_once_although_its_worker_dies_before_the_end_is_recorded() {
+    let steps = json!([{"text": "answer {hit}"}]);
+    let scenario = json!({ "keys": { "sk-secret-a": steps } }).to_string();
+    let scenario = Scenario::from_json(&scenario).unwrap();
+    let endpoint = SimulatedEndpoint::start(scenario).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (jobs, sessions, conversations) = open(folder.path(), &endpoint.url()).await;
+    let key = sessions.create(NewSession::of("ann")).await.unwrap().key;
+    let document = Document::File("a.txt".to_owned(), "Bread is patient.".into());
+    let submit = conversations.submit_training(&*jobs, &key, document, None, JobSpec::default());
+    let trained = submit.await.unwrap();
+    let mut dies = Process::of(
+        "dies_before_its_end_is_recorded",
+        folder.path(),
+        &endpoint.url(),
+    );
+    let died = dies.0.wait().unwrap();
+    assert!(!died.success(), "{died}");
+    assert_eq!(sessions.get(&key).await.unwrap().turns, 1);
+    let unsettled = jobs.find(&trained).await.unwrap();
+    assert!(!unsettled.status.state.is_finished(), "{unsettled:?}");
+
+    let _second = Process::start(folder.path(), &endpoint.url());
+    let learned = result(jobs.wait(&trained, SOON).await.unwrap());
+    assert_eq!(learned["text"], "answer 1");
+    assert_eq!(sessions.get(&key).await.unwrap().turns, 1);
+    assert_eq!(endpoint.requests().len(), 1);
 }

@@ -1,95 +1,22 @@
 //! Conversations with a model, by the simulated endpoint, over real sessions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::sync::Arc;
+mod talks;
+
 use std::time::Duration;
 
-use credential_rotation::connect;
-use credential_rotation::conversation::jobs::{self, Document, GENERATION, TRAINING, stage};
 use credential_rotation::conversation::{
-    Brief, Conversation, ConversationSettings, Conversations, Material, Piece, Window,
+    Conversation, ConversationSettings, Material, Piece, Window,
 };
-use credential_rotation::job::worker::Worker;
-use credential_rotation::job::{JobId, JobSpec, JobState, SharedJobs};
-use credential_rotation::session::{FILE_LIMIT, Fence, Guard, NewSession, Range, SharedSessions};
-use credential_rotation::testing::{Scenario, SimulatedEndpoint};
-use credential_rotation::wrapper::{Wrapper, WrapperOptions};
+use credential_rotation::job::JobId;
+use credential_rotation::provider::Message;
+use credential_rotation::session::{
+    Entry, EntryKind, Fence, Guard, NewMessage, NewTurn, Range, Session, TRAINING_LIMIT,
+};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(20);
-
-struct Place {
-    endpoint: SimulatedEndpoint,
-    sessions: SharedSessions,
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    async fn new(steps: Value) -> Self {
-        let scenario = json!({ "keys": { "sk-secret-a": steps } }).to_string();
-        let scenario = Scenario::from_json(&scenario).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("sessions.db").display());
-        Self {
-            endpoint: SimulatedEndpoint::start(scenario).await.unwrap(),
-            sessions: connect::sessions(&url).await.unwrap(),
-            folder,
-        }
-    }
-
-    fn wrapper(&self) -> Wrapper {
-        let options = json!({
-            "provider": "anthropic", "base_url": self.endpoint.url(), "model": "sim-1",
-            "max_retries": 0, "credentials": [{"id": "a", "secret": "sk-secret-a"}],
-        });
-        let options = WrapperOptions::from_json(&options.to_string());
-        options.unwrap().build().unwrap()
-    }
-
-    fn conversations(&self) -> Conversations {
-        Conversations::new(Arc::clone(&self.sessions), self.wrapper())
-    }
-
-    async fn open(&self, settings: ConversationSettings) -> Conversation {
-        let new = NewSession::of("ann").with(|new| new.settings = settings.to_map());
-        let session = self.sessions.create(new).await.unwrap();
-        self.conversations().open(session.key)
-    }
-
-    async fn texts(&self, conversation: &Conversation) -> Vec<String> {
-        let entries = self.sessions.last(conversation.key(), 99).await.unwrap();
-        let text = |e: &credential_rotation::session::Entry| e.message.content.text();
-        entries.iter().map(text).collect()
-    }
-
-    /// What the endpoint was last asked.
-    fn asked(&self) -> Vec<String> {
-        let body = self.endpoint.requests().pop().unwrap().body;
-        let messages = body["messages"].as_array().unwrap();
-        let text = |m: &Value| match &m["content"] {
-            Value::String(text) => text.clone(),
-            parts => parts[0]["text"].as_str().unwrap().to_owned(),
-        };
-        messages.iter().map(text).collect()
-    }
-}
-
-fn lesson() -> Material {
-    Material {
-        title: "On bread".to_owned(),
-        text: "Bread is patient. It waits for nobody.".to_owned(),
-    }
-}
-
-fn brief(topic: &str) -> Brief {
-    Brief {
-        topic: topic.to_owned(),
-        words: 120,
-        audience: "bakers".to_owned(),
-        fields: serde_json::Map::new(),
-    }
-}
+use talks::{Place, brief, lesson};
 
 #[tokio::test]
 async fn a_session_is_trained_and_writes_what_it_learned() {
@@ -114,6 +41,11 @@ async fn a_session_is_trained_and_writes_what_it_learned() {
     let written = talk.generate(&brief("ovens")).await.unwrap();
     assert_eq!(written.text, "answer 2");
     assert!(written.usage.is_some() && written.trail.len() == 1);
+    let body = place.endpoint.requests().pop().unwrap().body;
+    let marks: Vec<bool> = (0..3)
+        .map(|at| body["messages"][at]["content"][0]["cache_control"].is_object())
+        .collect();
+    assert_eq!(marks, [false, true, false], "up to the training");
     let asked = place.asked();
     assert_eq!(asked.len(), 3, "{asked:?}");
     assert!(asked[0].contains("Bread is patient"));
@@ -292,100 +224,6 @@ async fn what_falls_out_of_the_window_is_summed_up_once() {
     assert!(whole.entries.len() >= 11, "messages are kept");
 }
 
-fn job(id: &str) -> JobSpec {
-    JobSpec {
-        id: Some(JobId::from_text(id).unwrap()),
-        ..JobSpec::default()
-    }
-}
-
-fn worker(jobs: &SharedJobs, conversations: &Conversations) -> Worker {
-    let handler = jobs::handler(conversations);
-    Worker::builder(Arc::clone(jobs))
-        .lane(jobs::QUEUE, 4)
-        .handler(TRAINING, Arc::clone(&handler))
-        .handler(GENERATION, handler)
-        .build()
-        .unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn training_and_generation_run_as_jobs_in_order() {
-    let place = Place::new(json!([{"text": "re {hit}"}])).await;
-    let url = format!("sqlite:{}", place.folder.path().join("jobs.db").display());
-    let jobs = connect::jobs(&url).await.unwrap();
-    let conversations = place.conversations();
-    let talk = place.open(ConversationSettings::default()).await;
-    let key = talk.key();
-    let text = Document::Text(lesson());
-    let submit = conversations.submit_training(&*jobs, key, text, None, job("t"));
-    let trained = submit.await.unwrap();
-    let ovens = brief("ovens");
-    let submit = conversations.submit_generation(&*jobs, key, &ovens, job("g"));
-    let written = submit.await.unwrap();
-    let waiting = jobs.find(&trained).await.unwrap();
-    assert_eq!(stage(waiting.spec.kind(), waiting.status.state), "pending");
-    let worker = worker(&jobs, &conversations);
-    let handle = worker.handle();
-    let running = tokio::spawn(worker.run(std::future::pending()));
-    let done = jobs.wait(&written, SOON).await.unwrap();
-    assert_eq!(done.status.state, JobState::Completed, "{done:?}");
-    let result: Value = done.status.result.unwrap().read().unwrap();
-    assert_eq!(result["text"], "re 2", "training came first");
-    assert_eq!(result["session"], key.id());
-    let trained = jobs.find(&trained).await.unwrap();
-    assert_eq!(
-        stage(trained.spec.kind(), trained.status.state),
-        "completed"
-    );
-    let session = place.sessions.get(key).await.unwrap();
-    assert_eq!((session.turns, session.jobs.len()), (2, 0));
-    // A job for a session that is gone fails at once.
-    place.sessions.delete(key, Guard::default()).await.unwrap();
-    let submit = conversations.submit_generation(&*jobs, key, &ovens, job("h"));
-    assert_eq!(submit.await.unwrap_err().code(), "unknown_session");
-    handle.stop();
-    running.await.unwrap().unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_is_called_off_while_the_model_speaks() {
-    let slow: Vec<&str> = vec!["word "; 400];
-    let place = Place::new(json!([{"pieces": slow, "piece_ms": 25}])).await;
-    let jobs = connect::jobs("memory:").await.unwrap();
-    let conversations = place.conversations();
-    let talk = place.open(ConversationSettings::default()).await;
-    let key = talk.key();
-    let text = Document::Text(lesson());
-    let submit = conversations.submit_training(&*jobs, key, text, None, job("t"));
-    let id = submit.await.unwrap();
-    let mut events = jobs.events().await.unwrap();
-    let worker = worker(&jobs, &conversations);
-    let handle = worker.handle();
-    let running = tokio::spawn(worker.run(std::future::pending()));
-    // Its first words have come.
-    loop {
-        let event = tokio::time::timeout(SOON, events.next())
-            .await
-            .unwrap()
-            .unwrap();
-        if serde_json::to_string(&event)
-            .unwrap()
-            .contains("words written")
-        {
-            break;
-        }
-    }
-    jobs.cancel(std::slice::from_ref(&id)).await.unwrap();
-    let ended = jobs.wait(&id, SOON).await.unwrap();
-    assert_eq!(ended.status.state, JobState::Cancelled);
-    assert!(place.texts(&talk).await.is_empty());
-    handle.stop();
-    running.await.unwrap().unwrap();
-    assert_eq!(place.endpoint.in_flight(), 0, "the call has ended upstream");
-    assert!(place.sessions.get(key).await.unwrap().jobs.is_empty());
-}
-
 #[tokio::test]
 async fn a_job_takes_its_turn_once_however_often_it_is_tried() {
     let place = Place::new(json!([{"text": "answer {hit}"}])).await;
@@ -411,27 +249,261 @@ async fn a_job_takes_its_turn_once_however_often_it_is_tried() {
     assert_eq!(place.texts(&talk).await.len(), 4);
 }
 
-#[tokio::test]
-async fn uploads_of_jobs_that_were_called_off_make_room() {
-    let place = Place::new(json!([])).await;
-    let url = format!("sqlite:{}", place.folder.path().join("jobs.db").display());
-    let jobs = connect::jobs(&url).await.unwrap();
-    let conversations = place.conversations();
-    let talk = place.open(ConversationSettings::default()).await;
-    let submit = |n: u64| {
-        let file = Document::File("a.txt".to_owned(), "Bread is patient.".into());
-        let job = job(&format!("job-{n}"));
-        conversations.submit_training(&*jobs, talk.key(), file, None, job)
+/// A window of so many messages, summed up.
+fn summing(last: u64) -> ConversationSettings {
+    let window = Window {
+        last,
+        token_budget: None,
+        summarise: true,
     };
-    for n in 0..FILE_LIMIT {
-        submit(n).await.unwrap();
+    ConversationSettings {
+        window: Some(window),
+        ..ConversationSettings::default()
     }
-    let full = submit(90).await.unwrap_err();
-    assert_eq!(full.code(), "session_too_large");
-    let id = |n: u64| JobId::from_text(format!("job-{n}")).unwrap();
-    jobs.cancel(&[id(3), id(5)]).await.unwrap();
-    submit(91).await.unwrap();
-    let files = place.sessions.files(talk.key()).await.unwrap();
-    assert_eq!(files.len() as u64, FILE_LIMIT - 1);
-    assert!(!files.iter().any(|name| name.ends_with("job-5")));
+}
+
+/// Up to which place a session is summed up.
+async fn covered(place: &Place, session: &Session) -> u64 {
+    let Some(at) = session.summary else {
+        return 0;
+    };
+    let range = Range::From {
+        place: at,
+        limit: 1,
+    };
+    let read = place.sessions.read(&session.key, range).await.unwrap();
+    read.entries[0].message.extra["covers"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn every_message_is_sent_or_summed_up() {
+    let place = Place::new(json!([{"text": "answer {hit}"}])).await;
+    let talk = place.open(summing(40)).await;
+    talk.train(&lesson()).await.unwrap();
+    for turn in 0..75 {
+        let before = place.sessions.last(talk.key(), 999).await.unwrap();
+        let reply = talk.send(&format!("question {turn}")).await.unwrap();
+        let (asked, covers) = (place.asked(), covered(&place, &reply.session).await);
+        let lacks = |entry: &&Entry| {
+            entry.kind == EntryKind::Talk
+                && entry.place >= covers
+                && !asked.contains(&entry.message.content.text())
+        };
+        assert_eq!(before.iter().find(lacks), None, "turn {turn}");
+        assert!(asked.len() <= 2 + 1 + 60 + 1, "{}", asked.len());
+    }
+    // 75 turns and the training, and a summary for each half window.
+    assert_eq!(place.endpoint.hits_total(), 76 + 5);
+}
+
+#[tokio::test]
+async fn a_long_past_is_summed_up_in_parts() {
+    let place = Place::new(json!([{"text": "answer {hit}"}])).await;
+    let talk = place.open(summing(40)).await;
+    let said = |n: u64| NewTurn::of(vec![Message::user(format!("said {n} {}", "x".repeat(400)))]);
+    for n in 0..500 {
+        let guard = Guard::default();
+        place
+            .sessions
+            .append(talk.key(), guard, said(n))
+            .await
+            .unwrap();
+    }
+    let mut before = 0;
+    for turn in 0..6 {
+        let reply = talk.send(&format!("question {turn}")).await.unwrap();
+        let covers = covered(&place, &reply.session).await;
+        assert!(covers > before || covers >= 460, "{covers} behind {before}");
+        assert!(covers - before <= 100, "{covers} behind {before}");
+        before = covers;
+    }
+    assert!(before >= 460, "{before}");
+    let longest = |body: &Value| body["messages"].to_string().len();
+    let requests = place.endpoint.requests();
+    let longest = requests.iter().map(|request| longest(&request.body)).max();
+    assert!(longest.unwrap() < 70_000, "{longest:?}");
+}
+
+#[tokio::test]
+async fn where_the_model_cannot_sum_up_more_is_sent_and_it_is_asked_again_later() {
+    let ok = |times: u64| json!({"text": "answer {hit}", "times": times});
+    let fault = json!({"fault": "server_error", "times": 1});
+    let place = Place::new(json!([ok(3), fault, ok(1), fault, {"text": "answer {hit}"}])).await;
+    let talk = place.open(summing(4)).await;
+    for turn in 0..4 {
+        talk.send(&format!("question {turn}")).await.unwrap();
+    }
+    assert_eq!(
+        place.endpoint.hits_total(),
+        5,
+        "one failed, and cost no turn"
+    );
+    assert_eq!(place.asked().len(), 7, "all of it is sent");
+    let reply = talk.send("question 4").await.unwrap();
+    assert_eq!(place.endpoint.hits_total(), 7, "and another one");
+    assert_eq!((reply.session.summary, place.asked().len()), (None, 9));
+    let reply = talk.send("question 5").await.unwrap();
+    assert!(reply.session.summary.is_some());
+    assert!(
+        place.asked()[0].starts_with("answer"),
+        "{:?}",
+        place.asked()
+    );
+}
+
+#[tokio::test]
+async fn a_turn_that_fails_leaves_no_summary_and_one_that_is_taken_back_takes_it_along() {
+    let ok = |times: u64| json!({"text": "answer {hit}", "times": times});
+    let fault = json!({"fault": "server_error", "times": 1});
+    let place = Place::new(json!([ok(4), fault, ok(9)])).await;
+    let talk = place.open(summing(4)).await;
+    for turn in 0..3 {
+        talk.send(&format!("question {turn}")).await.unwrap();
+    }
+    let before = place.sessions.get(talk.key()).await.unwrap();
+    talk.send("question 3").await.unwrap_err();
+    assert_eq!(place.endpoint.hits_total(), 5, "its summary was made");
+    assert_eq!(place.sessions.get(talk.key()).await.unwrap(), before);
+    let reply = talk.send("question 3").await.unwrap();
+    let session = &reply.session;
+    assert_eq!(
+        (session.summary, session.messages, session.turns),
+        (Some(6), 9, 4)
+    );
+    let popped = place
+        .sessions
+        .pop(talk.key(), Guard::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        (popped.summary, popped.messages, popped.turns),
+        (None, 6, 3)
+    );
+}
+
+#[tokio::test]
+async fn italian_sessions_are_prompted_in_italian() {
+    let place = Place::new(json!([{"text": "risposta {hit}"}])).await;
+    let talk = place
+        .open(ConversationSettings {
+            language: Some("it".to_owned()),
+            ..summing(4)
+        })
+        .await;
+    talk.train(&lesson()).await.unwrap();
+    talk.generate(&brief("forni")).await.unwrap();
+    assert!(place.asked()[2].starts_with("Scrivi un testo su forni"));
+    for turn in 0..3 {
+        talk.send(&format!("domanda {turn}")).await.unwrap();
+    }
+    let summary = place
+        .endpoint
+        .requests()
+        .into_iter()
+        .map(|request| request.body);
+    let asked = |body: &Value| {
+        body["messages"]
+            .to_string()
+            .contains("Riassumi la conversazione")
+    };
+    assert_eq!(summary.filter(asked).count(), 1);
+}
+
+#[tokio::test]
+async fn a_text_of_that_length_is_asked_for_and_a_cut_one_is_said_to_be() {
+    let cut = json!({"text": "It ends in the mid", "finish_reason": "max_tokens", "times": 1});
+    let place = Place::new(json!([{"text": "I see", "times": 1}, cut, {"text": "whole"}])).await;
+    let talk = place.open(ConversationSettings::default()).await;
+    let limit = || place.endpoint.requests().pop().unwrap().body["max_tokens"].clone();
+    talk.train(&lesson()).await.unwrap();
+    let mut long = brief("ovens");
+    long.words = 4_000;
+    let reply = talk.generate(&long).await.unwrap();
+    assert!(reply.truncated);
+    assert_eq!(reply.finish_reason.as_deref(), Some("max_tokens"));
+    assert_eq!(limit(), 12_000);
+    let reply = talk.generate(&brief("salt")).await.unwrap();
+    assert!(!reply.truncated, "{:?}", reply.finish_reason);
+    assert_eq!(limit(), 4_096);
+    // The mark stays with the message, and is not sent.
+    let entries = place.sessions.last(talk.key(), 3).await.unwrap();
+    assert_eq!(entries[0].message.extra["truncated"], true);
+    let sent = place.endpoint.requests().pop().unwrap().body.to_string();
+    assert!(!sent.contains("truncated"), "{sent}");
+}
+
+#[tokio::test]
+async fn the_settings_of_a_session_are_those_of_its_requests() {
+    let place = Place::new(json!([{"text": "re"}])).await;
+    let other = Place::new(json!([{"text": "elsewhere"}])).await;
+    let settings = ConversationSettings {
+        model: Some("sim-2".to_owned()),
+        provider: Some("other".to_owned()),
+        max_tokens: Some(77),
+        temperature: Some(0.25),
+        ..ConversationSettings::default()
+    };
+    let talk = place.open(settings).await;
+    let talks = place.conversations().with_wrapper("other", other.wrapper());
+    let talk = talks.open(talk.key().clone());
+    assert_eq!(talk.send("hello").await.unwrap().text, "elsewhere");
+    let body = other.endpoint.requests().pop().unwrap().body;
+    assert_eq!(body["model"], "sim-2");
+    assert_eq!(
+        (&body["max_tokens"], &body["temperature"]),
+        (&json!(77), &json!(0.25))
+    );
+    assert_eq!(place.endpoint.hits_total(), 0);
+}
+
+#[tokio::test]
+async fn a_turn_that_nobody_reads_holds_up_others_for_a_time_only() {
+    let place = Place::new(json!([{"text": "a b", "piece_ms": 5}])).await;
+    let talk = place.open(ConversationSettings::default()).await;
+    let talks = place
+        .conversations()
+        .with_waiting(1, Duration::from_millis(50));
+    let talk = talks.open(talk.key().clone());
+    let mut unread = talk.send_stream("unread");
+    unread.next().await.unwrap().unwrap();
+    let (one, other) = tokio::join!(talk.send("one"), talk.send("other"));
+    for busy in [one.unwrap_err(), other.unwrap_err()] {
+        assert_eq!(busy.code(), "session_busy", "{busy}");
+    }
+    let elsewhere = place.open(ConversationSettings::default()).await;
+    talks
+        .open(elsewhere.key().clone())
+        .send("hello")
+        .await
+        .unwrap();
+    drop(unread);
+    talk.send("now").await.unwrap();
+    assert_eq!(place.texts(&talk).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_session_has_no_room_for_is_refused_before_it_is_paid_for() {
+    let place = Place::new(json!([{"text": "re"}])).await;
+    let talk = place.open(ConversationSettings::default()).await;
+    // A control character takes six bytes as JSON.
+    let long = talk.send(&"\u{1}".repeat(2 << 20)).await.unwrap_err();
+    assert_eq!(long.code(), "session_too_large");
+    let lesson_of = |n: usize| NewMessage {
+        kind: EntryKind::Training,
+        ..Message::user(format!("lesson {n}")).into()
+    };
+    let messages = (0..TRAINING_LIMIT - 1).map(lesson_of).collect();
+    let turn = NewTurn {
+        messages,
+        key: None,
+    };
+    place
+        .sessions
+        .append(talk.key(), Guard::default(), turn)
+        .await
+        .unwrap();
+    let taught = talk.train(&lesson()).await.unwrap_err();
+    assert_eq!(taught.code(), "session_too_large");
+    assert_eq!(place.endpoint.hits_total(), 0);
+    talk.send("hello").await.unwrap();
 }

@@ -71,13 +71,13 @@ async def refused(_: Request, error: cr.CredentialRotationError) -> JSONResponse
 
 
 def shown(job: cr.Job) -> dict[str, Any]:
-    """A job as people see it."""
-    told = {name: getattr(job, name) for name in ("id", "session", "kind", "worker", "progress")}
-    return told | {"state": cr.stage(job.kind, job.state), "error": job.error}
+    """A job as people see it; jobs name sessions with their owner: OWNER/ID."""
+    told = {name: getattr(job, name) for name in ("id", "kind", "worker", "progress", "error")}
+    session = (job.session or "").split("/", 1)[-1]
+    return told | {"session": session, "state": cr.stage(job.kind, job.state)}
 
 
 async def find(name: str, whose: str) -> cr.Job:
-    """Find a job, if it is this owner's."""
     if (job := (await jobs.aget(name))[0]) and whose in job.tags:
         return job
     raise cr.UnknownJobError(f"you have no job `{name}`")

@@ -47,8 +47,9 @@ app.setErrorHandler((error, _, reply) => {
   return reply.code(STATUS[code] ?? 422).send({ error: { code, message } })
 })
 
+// Jobs name sessions with their owner: OWNER/ID.
 const shown = (job) => ({
-  id: job.id, session: job.session, kind: job.kind, worker: job.worker,
+  id: job.id, session: job.session?.replace(/^[^/]*\//, ''), kind: job.kind, worker: job.worker,
   state: stage(job.kind, job.state), progress: job.progress, error: job.error,
 })
 

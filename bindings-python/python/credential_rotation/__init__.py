@@ -51,6 +51,7 @@ from credential_rotation.errors import (
     QueueFullError,
     RequestRejectedError,
     RetryBudgetExhaustedError,
+    SessionBusyError,
     SessionError,
     SessionTakenError,
     SessionTooLargeError,
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
         Conversations,
         Reply,
         TurnStream,
+        session_name,
         stage,
     )
     from credential_rotation.documents import Document, Page, read_document
@@ -192,6 +194,7 @@ __all__ = [
     "RetryBudgetExhaustedError",
     "RotationState",
     "Session",
+    "SessionBusyError",
     "SessionError",
     "SessionManager",
     "SessionPage",
@@ -225,6 +228,7 @@ __all__ = [
     "create_initial_state",
     "error_codes",
     "read_document",
+    "session_name",
     "stage",
     "version",
 ]
@@ -245,6 +249,7 @@ _LATER = {
     "Reply": "conversation",
     "TurnStream": "conversation",
     "AsyncTurnStream": "conversation",
+    "session_name": "conversation",
     "stage": "conversation",
     "Entry": "sessions",
     "Session": "sessions",

@@ -35,6 +35,7 @@ __all__ = [
     "leave",
     "read_document",
     "run_cli",
+    "session_name",
     "stage",
     "version",
 ]
@@ -44,6 +45,9 @@ def version() -> str:
 
 def read_document(body: bytes, options: str) -> str:
     """Reads a document by options as JSON; gives JSON."""
+
+def session_name(owner: str, id: str) -> str:
+    """What a session is called among jobs."""
 
 def stage(kind: str, state: str) -> str:
     """A job's state in the words that people are shown."""

@@ -23,6 +23,7 @@ __all__ = [
     "Conversations",
     "Reply",
     "TurnStream",
+    "session_name",
     "stage",
 ]
 
@@ -44,6 +45,10 @@ class Reply:
     """Each attempt of the call."""
     repeated: bool
     """Whether the same job had taken the turn before, so that no call was made."""
+    finish_reason: str | None = None
+    """Why the answer ended, as the endpoint says it."""
+    truncated: bool = False
+    """Whether it was cut at a limit of tokens: it lacks its end."""
 
 
 class Conversations:
@@ -52,7 +57,8 @@ class Conversations:
     ``language`` ("en" or "it") is that of the shipped prompts; ``templates`` are prompts in place
     of those, by name; ``window`` has ``last`` messages (40), a ``token_budget`` (none) and
     ``summarise`` (False); ``wrappers`` are those that a session's settings may name as
-    ``provider``.
+    ``provider``. At most ``max_waiting`` (100) turns wait for one of the same session, each at
+    most ``wait_ms`` (10 minutes).
     """
 
     def __init__(
@@ -139,6 +145,11 @@ class Conversations:
     ) -> str:
         order = {"key": {"owner": owner, "id": id}, "job": job, **work}
         return self._core.submit(jobs._core, json.dumps(order), body)
+
+
+def session_name(id: str, *, owner: str = OWNER) -> str:
+    """Tell what a session is called among jobs, as their ``session`` and ``group``."""
+    return _native.session_name(owner, id)
 
 
 class Conversation:
@@ -358,4 +369,6 @@ def _reply(told: Piece) -> Reply:
         usage=Usage(**usage) if usage else None,
         trail=[attempt_from_wire(attempt) for attempt in told["trail"]],
         repeated=told["repeated"],
+        finish_reason=told.get("finish_reason"),
+        truncated=told["truncated"],
     )

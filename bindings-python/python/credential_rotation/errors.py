@@ -385,6 +385,12 @@ class WindowTooSmallError(ConversationError):
     code = "window_too_small"
 
 
+class SessionBusyError(ConversationError):
+    """Others are at turn in the session: too many wait, or it took too long."""
+
+    code = "session_busy"
+
+
 class NoAnswerError(ConversationError):
     """The model said nothing."""
 

@@ -55,6 +55,18 @@ pub enum ConversationError {
         /// The budget.
         budget: u64,
     },
+    /// Others are at turn in the session, and too many wait, or it took too long.
+    #[error(
+        "session `{id}` is busy: {waiting} turns wait for one that goes on, this one for {waited_ms} ms: ask again later, and end turns that nobody reads"
+    )]
+    Busy {
+        /// The session.
+        id: String,
+        /// Turns that wait.
+        waiting: usize,
+        /// How long this one did, in milliseconds.
+        waited_ms: u64,
+    },
     /// The model said nothing.
     #[error("the model gave an empty answer{}: ask again, or in other words", because(finish_reason.as_deref()))]
     NoAnswer {
@@ -74,6 +86,7 @@ impl ConversationError {
             Self::TemplateField { .. } => "template_field",
             Self::UnknownTemplate { .. } => "unknown_template",
             Self::WindowTooSmall { .. } => "window_too_small",
+            Self::Busy { .. } => "session_busy",
             Self::NoAnswer { .. } => "no_answer",
         }
     }
@@ -92,6 +105,11 @@ impl ConversationError {
             Self::WindowTooSmall { tokens, budget } => {
                 json!({ "tokens": tokens, "budget": budget })
             }
+            Self::Busy {
+                id,
+                waiting,
+                waited_ms,
+            } => json!({ "id": id, "waiting": waiting, "waited_ms": waited_ms }),
             Self::NoAnswer { finish_reason } => json!({ "finish_reason": finish_reason }),
         };
         value["code"] = json!(self.code());
@@ -108,13 +126,14 @@ impl ConversationError {
 }
 
 /// Every code of a [`ConversationError`], in the order of the documentation.
-pub const CODES: [&str; 7] = [
+pub const CODES: [&str; 8] = [
     "invalid_conversation",
     "not_trained",
     "empty_document",
     "template_field",
     "unknown_template",
     "window_too_small",
+    "session_busy",
     "no_answer",
 ];
 

@@ -1,7 +1,7 @@
 //! Training and generation as jobs: how they are asked for.
 //!
-//! Jobs of one session are of one group, of which one runs at a time: that keeps a session's
-//! turns in order across processes.
+//! Jobs of one session are of one group, of which one runs at a time, and none before those
+//! that were asked for earlier: that keeps a session's turns in order across processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::material::{self, Source};
 use super::{Brief, Conversations, Material};
-use crate::clock::{Clock, SystemClock, millis};
 use crate::error::Error;
 use crate::job::worker::Handler;
-use crate::job::{JobError, JobId, JobManager, JobSpec, JobState, Payload, QueueLimits};
-use crate::session::{FILE_LIMIT, Guard, SessionError, SessionKey};
+use crate::job::{JobError, JobId, JobManager, JobSpec, JobState, QueueLimits};
+use crate::session::{Guard, SessionKey};
 
 /// The queue of both kinds, unless another is named.
 pub const QUEUE: &str = "conversations";
@@ -25,10 +24,7 @@ pub const TRAINING: &str = "training";
 pub const GENERATION: &str = "generation";
 
 /// How long an attempt may take unless the job says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(30 * 60);
-
-/// What the names of files that jobs are to read begin with.
-const UPLOAD: &str = "upload:";
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// A document that is to be learned from.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,11 +37,22 @@ pub enum Document {
 
 /// What a job is about, as its payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Task<T> {
-    pub(super) owner: String,
-    pub(super) session: String,
-    #[serde(flatten)]
-    pub(super) what: T,
+pub(super) struct Task {
+    pub(super) session: SessionKey,
+    /// The session's incarnation: what is made anew under its name is another.
+    pub(super) incarnation: u64,
+    pub(super) ticket: JobId,
+    /// The tickets that it comes behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) behind: Vec<JobId>,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum What {
+    Training(Lesson),
+    Generation(Brief),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +60,13 @@ pub(super) struct Lesson {
     pub(super) source: Source,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max_pages: Option<u32>,
+}
+
+impl Task {
+    /// The conditions of what an attempt of its job writes.
+    pub(super) fn guard(&self, epoch: u64) -> Guard {
+        Guard::fenced(self.ticket.clone(), epoch).of(self.incarnation)
+    }
 }
 
 impl Conversations {
@@ -76,8 +90,8 @@ impl Conversations {
     /// queue, id, retries and the like are `job`'s.
     ///
     /// # Errors
-    /// [`SessionError::UnknownSession`], a file over the limit, or when a backend cannot be
-    /// used. Then there is no job.
+    /// [`SessionError::UnknownSession`], a file over the limit, too many unfinished jobs of
+    /// the session, or when a backend cannot be used.
     pub async fn submit_training(
         &self,
         jobs: &dyn JobManager,
@@ -86,67 +100,23 @@ impl Conversations {
         max_pages: Option<u32>,
         job: JobSpec,
     ) -> Result<JobId, Error> {
-        let id = job.id.clone().unwrap_or_default();
-        let mut file = None;
-        let source = match document {
-            Document::Text(material) => {
-                self.sessions().get(key).await?;
-                Source::Text(material)
-            }
+        let (source, body) = match document {
+            Document::Text(material) => (Source::Text(material), None),
             Document::File(name, body) => {
                 material::check(&name, &body)?;
-                let kept = upload(&id);
-                self.keep(jobs, key, &kept, body).await?;
-                file = Some(kept.clone());
-                Source::File { file: kept, name }
+                let file = String::new();
+                (Source::File { file, name }, Some(body))
             }
         };
-        let lesson = Lesson { source, max_pages };
-        let submitted = submit(jobs, key, TRAINING, lesson, job.with_id(id)).await;
-        if let (Err(_), Some(file)) = (&submitted, file) {
-            // Best effort: it goes with its session otherwise.
-            let _ = self
-                .sessions()
-                .drop_file(key, Guard::default(), &file)
-                .await;
-        }
-        submitted
-    }
-
-    /// Keeps an upload until its job has ended. Jobs that were called off before they began
-    /// leave theirs: these go when there is no more room.
-    async fn keep(
-        &self,
-        jobs: &dyn JobManager,
-        key: &SessionKey,
-        name: &str,
-        body: Bytes,
-    ) -> Result<(), Error> {
-        let sessions = self.sessions();
-        match sessions
-            .put_file(key, Guard::default(), name, body.clone())
-            .await
-        {
-            Err(SessionError::TooLarge { limit, .. }) if limit == FILE_LIMIT => {}
-            put => return Ok(put?),
-        }
-        let names = sessions.files(key).await?;
-        let of_job = |name: &String| JobId::from_text(name.strip_prefix(UPLOAD)?).ok();
-        let ids: Vec<JobId> = names.iter().filter_map(of_job).collect();
-        for (id, job) in ids.iter().zip(jobs.get(&ids).await?) {
-            if job.map_or_else(|| is_old(id), |job| job.status.state.is_finished()) {
-                sessions
-                    .drop_file(key, Guard::default(), &upload(id))
-                    .await?;
-            }
-        }
-        Ok(sessions.put_file(key, Guard::default(), name, body).await?)
+        let what = What::Training(Lesson { source, max_pages });
+        self.submit(jobs, key, what, body, job).await
     }
 
     /// Asks for a text to be written.
     ///
     /// # Errors
-    /// [`SessionError::UnknownSession`], or when a backend cannot be used.
+    /// [`SessionError::UnknownSession`], too many unfinished jobs of the session, or when a
+    /// backend cannot be used.
     pub async fn submit_generation(
         &self,
         jobs: &dyn JobManager,
@@ -154,56 +124,28 @@ impl Conversations {
         brief: &Brief,
         job: JobSpec,
     ) -> Result<JobId, Error> {
-        self.sessions().get(key).await?;
-        submit(jobs, key, GENERATION, brief.clone(), job).await
+        let what = What::Generation(brief.clone());
+        self.submit(jobs, key, what, None, job).await
     }
 }
 
-async fn submit<T: Serialize>(
-    jobs: &dyn JobManager,
-    key: &SessionKey,
-    kind: &str,
-    what: T,
-    mut job: JobSpec,
-) -> Result<JobId, Error> {
-    if job.queue.is_empty() {
-        job.queue = QUEUE.into();
-    }
-    Conversations::prepare(jobs, &job.queue).await?;
-    let (owner, session) = (key.owner().to_owned(), key.id().to_owned());
-    job.payload = Payload::of(&Task {
-        owner,
-        session,
-        what,
-    })?;
-    job.kind = Some(kind.into());
-    job.session = Some(key.id().into());
-    job.group = Some(group(key).into());
-    job.timeout_ms = job.timeout_ms.or(Some(millis(TIMEOUT)));
-    Ok(jobs.enqueue_one(job).await?.id()?)
-}
-
-/// The name of the file that a job is to read.
-fn upload(id: &JobId) -> String {
-    let name = format!("{UPLOAD}{id}");
-    match name.len() <= crate::session::NAME_LIMIT {
-        true => name,
-        false => id.to_string(),
+impl What {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Training(_) => TRAINING,
+            Self::Generation(_) => GENERATION,
+        }
     }
 }
 
-/// Whether an id was made long ago: a younger job without a trace may be just coming.
-fn is_old(id: &JobId) -> bool {
-    const LONG: u64 = 3_600;
-    let made = uuid::Uuid::parse_str(id.as_str()).ok();
-    let made = made.and_then(|made| made.get_timestamp());
-    made.is_some_and(|made| made.to_unix().0 + LONG < SystemClock.now() / 1_000)
-}
-
-/// One group for each session; long names are told apart by their end's digest.
-fn group(key: &SessionKey) -> String {
+/// What a session is called among jobs, as their `session` and their `group`:
+/// `OWNER/ID`, with `%2F` and `%25` for slashes and percent signs in the owner; long names
+/// are told apart by their digest.
+#[must_use]
+pub fn session_name(key: &SessionKey) -> String {
     use sha2::{Digest, Sha256};
-    let whole = key.to_string();
+    let owner = key.owner().replace('%', "%25").replace('/', "%2F");
+    let whole = format!("{owner}/{}", key.id());
     if whole.len() <= crate::job::NAME_LIMIT {
         return whole;
     }

@@ -26,6 +26,16 @@ pub(super) enum Source {
     Text(Material),
 }
 
+impl Source {
+    /// What it is called, before it is read.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::File { name, .. } => name,
+            Self::Text(material) => &material.title,
+        }
+    }
+}
+
 /// Refuses at once what no job could read.
 pub(super) fn check(name: &str, body: &Bytes) -> Result<(), Error> {
     Ok(document::check(body, Some(name), &Limits::default())?)
@@ -44,6 +54,7 @@ pub(super) async fn read(
         Source::File { file, name } => {
             job.progress(0.0, "fetching the document");
             let body = sessions.file(key, file).await?;
+            job.progress(1.0, format!("reading {} bytes", body.len()));
             let (name, job) = (name.clone(), job.clone());
             let reading = move || {
                 let limits = Limits {
@@ -84,5 +95,5 @@ fn tell(job: &Context, now: Progress) {
         now.page_count,
         now.bytes
     );
-    job.progress(30.0 * share, words);
+    job.progress(1.0 + 29.0 * share, words);
 }

@@ -10,9 +10,13 @@ pub mod jobs;
 mod material;
 mod prepared;
 mod settings;
+mod submit;
+mod summary;
 mod template;
+mod ticket;
 mod turn;
 mod turns;
+mod verdict;
 mod window;
 pub mod wire;
 mod work;
@@ -20,6 +24,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -30,10 +35,11 @@ pub use template::{LANGUAGES, Templates};
 pub use turn::{Piece, Reply, TurnStream};
 pub use window::Window;
 
+use self::summary::Failures;
 use self::turn::Ask;
 use self::turns::Turns;
 use crate::error::Error;
-use crate::session::{EntryKind, Fence, SessionKey, SharedSessions};
+use crate::session::{EntryKind, Fence, Guard, SessionKey, SharedSessions};
 use crate::wrapper::Wrapper;
 
 /// Sessions and those who answer in them. Cheap to clone; clones share everything.
@@ -47,6 +53,7 @@ pub(crate) struct Host {
     templates: Templates,
     window: Window,
     turns: Turns,
+    failures: Failures,
 }
 
 /// A session that can be spoken in.
@@ -54,7 +61,7 @@ pub(crate) struct Host {
 pub struct Conversation {
     host: Arc<Host>,
     key: SessionKey,
-    fence: Option<Fence>,
+    guard: Guard,
 }
 
 /// What a session is to learn from.
@@ -94,6 +101,7 @@ impl Conversations {
             templates,
             window: Window::default(),
             turns: Turns::default(),
+            failures: Failures::default(),
         }))
     }
 
@@ -115,6 +123,13 @@ impl Conversations {
         self.with(|host| host.window = window)
     }
 
+    /// With other bounds for turns that wait for one of the same session: at most so many,
+    /// each at most so long. Default: 100, 10 minutes.
+    #[must_use]
+    pub fn with_waiting(self, most: usize, at_most: Duration) -> Self {
+        self.with(|host| host.turns = Turns::within(most, at_most))
+    }
+
     /// The sessions.
     #[must_use]
     pub fn sessions(&self) -> &SharedSessions {
@@ -127,7 +142,7 @@ impl Conversations {
         Conversation {
             host: Arc::clone(&self.0),
             key,
-            fence: None,
+            guard: Guard::default(),
         }
     }
 
@@ -142,6 +157,7 @@ impl Conversations {
                 templates: shared.templates.clone(),
                 window: shared.window.clone(),
                 turns: shared.turns.clone(),
+                failures: shared.failures.clone(),
             },
         };
         change(&mut host);
@@ -157,11 +173,17 @@ impl Conversation {
     }
 
     /// The same as an attempt of a job: late attempts write nothing, and a job writes its
-    /// turn once, however often it is tried.
+    /// turn once, however often it is tried. Its name must be no other job's, in other queues
+    /// and later ones included.
     #[must_use]
     pub fn fenced(mut self, fence: Fence) -> Self {
-        self.fence = Some(fence);
+        self.guard.fence = Some(fence);
         self
+    }
+
+    /// What an earlier attempt of the job came to, if the session has its turn.
+    pub(crate) async fn taken(&self) -> Result<Option<Reply>, Error> {
+        prepared::taken(&self.host, &self.key, &self.guard).await
     }
 
     /// Learns from a document, and gives what the model says of it.
@@ -214,6 +236,7 @@ impl Conversation {
         self.ask(Ask {
             template: Some("generation"),
             fields: given,
+            words: Some(brief.words),
             trained: true,
             ..Ask::default()
         })
@@ -243,7 +266,7 @@ impl Conversation {
         turn::take(
             Arc::clone(&self.host),
             self.key.clone(),
-            self.fence.clone(),
+            self.guard.clone(),
             ask,
         )
     }

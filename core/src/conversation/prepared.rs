@@ -2,37 +2,93 @@
 
 use serde_json::json;
 
+use super::summary::{far_reach, reach};
 use super::turn::{Ask, Reply};
-use super::window::{self, COVERS, Selection};
+use super::window::{self, Selection, TRUNCATED};
 use super::{ConversationError, ConversationSettings, Host, Window};
 use crate::error::Error;
 use crate::provider::{Message, Request, Usage};
 use crate::session::{
-    Entry, EntryKind, Fence, Guard, NewMessage, NewTurn, Range, SessionError, SessionKey,
-    Transcript, Written,
+    EntryKind, Guard, MESSAGE_BYTES, MESSAGE_LIMIT, NewMessage, NewTurn, Range, SESSION_BYTES,
+    Session, SessionError, SessionKey, TRAINING_LIMIT, Transcript, Written,
 };
 use crate::wrapper::Wrapper;
 
-/// Words of a summary.
-const SUMMARY_WORDS: u64 = 300;
 /// How often a write is repeated because the session was renamed or touched meanwhile.
 const WRITES: u32 = 5;
+/// Messages among which a job's turn is looked for: the turns whose names a session knows,
+/// each with a summary.
+const RECENT: u64 = 32 * 3;
+/// What endpoints write at least, in tokens, unless they are told otherwise.
+const USUAL_TOKENS: u32 = 4_096;
+/// Tokens for a word, in languages that need many.
+const TOKENS_PER_WORD: u32 = 3;
+/// What a message has beside its text, at most, in bytes.
+const BESIDE: u64 = 1_024;
 
 /// A turn before its call.
 pub(super) struct Prepared {
     pub(super) wrapper: Wrapper,
+    pub(super) window: Window,
+    pub(super) templates: super::Templates,
+    pub(super) read: Transcript,
+    /// The most messages of the talk that are sent.
+    pub(super) reach: u64,
+    /// What is added before the turn.
+    pub(super) summary: Option<NewMessage>,
     settings: ConversationSettings,
-    window: Window,
-    templates: super::Templates,
-    read: Transcript,
+    guard: Guard,
     prompt: String,
     kind: EntryKind,
+    words: Option<u32>,
     /// Tokens of the messages sent beside the prompt, as far as they are known.
     sent_tokens: u64,
 }
 
+/// What an earlier attempt of a job came to, if the session has its turn. One that is far
+/// back shows when it is written again.
+pub(super) async fn taken(
+    host: &Host,
+    key: &SessionKey,
+    guard: &Guard,
+) -> Result<Option<Reply>, Error> {
+    let Some(fence) = &guard.fence else {
+        return Ok(None);
+    };
+    let read = host.sessions.read(key, Range::Window(RECENT)).await?;
+    is_meant(&read.session, guard.incarnation)?;
+    let name = fence.job.as_str();
+    let mut entries = read.entries.iter().rev();
+    let answer = entries.find(|entry| entry.key.as_deref() == Some(name));
+    Ok(answer.map(|answer| Reply {
+        text: answer.message.content.text(),
+        model: None,
+        usage: None,
+        finish_reason: None,
+        truncated: answer.message.extra.contains_key(TRUNCATED),
+        trail: Vec::new(),
+        repeated: true,
+        session: read.session.clone(),
+    }))
+}
+
+/// Refuses what was made anew under the name of the session that is meant.
+fn is_meant(session: &Session, incarnation: Option<u64>) -> Result<(), SessionError> {
+    match incarnation {
+        Some(meant) if meant != session.incarnation => Err(SessionError::UnknownSession {
+            id: session.key.id().to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 impl Prepared {
-    pub(super) async fn new(host: &Host, key: &SessionKey, ask: &Ask) -> Result<Self, Error> {
+    pub(super) async fn new(
+        host: &Host,
+        key: &SessionKey,
+        guard: Guard,
+        ask: &Ask,
+    ) -> Result<Self, Error> {
         let session = host.sessions.get(key).await?;
         let settings = ConversationSettings::read(&session.settings)?;
         let templates = settings.templates(&host.templates)?;
@@ -62,128 +118,83 @@ impl Prepared {
             .window
             .clone()
             .unwrap_or_else(|| host.window.clone());
-        let read = host.sessions.read(key, Range::Window(window.last)).await?;
+        // Summaries take places too.
+        let most = match window.summarise {
+            true => far_reach(&window).saturating_add(far_reach(&window) / 2 + 2),
+            false => window.last,
+        };
+        let read = host.sessions.read(key, Range::Window(most)).await?;
+        is_meant(&read.session, guard.incarnation)?;
+        is_meant(&read.session, Some(session.incarnation))?;
+        has_room(&read.session, &prompt, ask.kind)?;
         Ok(Self {
             wrapper,
             settings,
+            reach: reach(&window),
             window,
             templates,
+            guard: guard.of(read.session.incarnation),
             read,
+            summary: None,
             prompt,
             kind: ask.kind,
+            words: ask.words,
             sent_tokens: 0,
         })
     }
 
-    /// The turn as it was taken before, if an earlier attempt of the job did so and could
-    /// not say it. One that is out of the window shows when it is written.
-    pub(super) fn repeated(&self, fence: Option<&Fence>) -> Option<Reply> {
-        let job = fence?.job.as_str();
-        let ours = |entry: &&Entry| entry.key.as_deref() == Some(job);
-        let answer = self.read.entries.iter().rev().find(ours)?;
-        Some(Reply {
-            text: answer.message.content.text(),
-            model: None,
-            usage: None,
-            trail: Vec::new(),
-            repeated: true,
-            session: self.read.session.clone(),
-        })
-    }
-
-    fn select(&self) -> Result<Selection, ConversationError> {
+    pub(super) fn select(&self, window: &Window) -> Result<Selection, ConversationError> {
         let system = self.settings.system.as_ref().map_or(0, String::len);
         let next = system + self.prompt.len();
         let total = self.read.session.messages;
-        window::select(&self.read.entries, total, next, &self.window).map_err(|small| {
+        window::select(&self.read.entries, total, next, window).map_err(|small| {
             ConversationError::WindowTooSmall {
                 tokens: small.0,
-                budget: self.window.token_budget.unwrap_or(u64::MAX),
+                budget: window.token_budget.unwrap_or(u64::MAX),
             }
+        })
+    }
+
+    /// What is sent within the present reach.
+    pub(super) fn selected(&self) -> Result<Selection, ConversationError> {
+        self.select(&Window {
+            last: self.reach,
+            ..self.window.clone()
         })
     }
 
     pub(super) fn request(&mut self) -> Result<Request, ConversationError> {
-        let selection = self.select()?;
+        let selection = self.selected()?;
         self.sent_tokens = selection.tokens;
+        let training = selection.training;
         let mut messages = selection.messages;
         messages.push(Message::user(self.prompt.clone()));
-        Ok(self.ask(messages))
+        // A text of that length is not to be cut at what is usual.
+        let needed = self
+            .words
+            .map(|words| words.saturating_mul(TOKENS_PER_WORD));
+        let needed = needed.filter(|tokens| *tokens > USUAL_TOKENS);
+        Ok(Request {
+            max_tokens: self.settings.max_tokens.or(needed),
+            // It is long, and comes with every turn.
+            stable_messages: Some(training).filter(|count| *count > 0),
+            ..self.ask(messages)
+        })
     }
 
-    fn ask(&self, messages: Vec<Message>) -> Request {
+    pub(super) fn ask(&self, messages: Vec<Message>) -> Request {
         Request {
             model: self.settings.model.clone(),
             system: self.settings.system.clone(),
             messages,
-            max_tokens: self.settings.max_tokens,
             temperature: self.settings.temperature,
             // One credential for one session: its prompt cache is there.
-            session: Some(self.read.session.key.to_string()),
+            session: Some(super::jobs::session_name(&self.read.session.key)),
             ..Request::default()
         }
     }
 
-    /// Has what falls out of the window summed up, when that is half a window. Without a
-    /// summary the turn is taken all the same.
-    pub(super) async fn sum_up(
-        &mut self,
-        host: &Host,
-        key: &SessionKey,
-        fence: Option<&Fence>,
-    ) -> Result<(), Error> {
-        if !self.window.summarise {
-            return Ok(());
-        }
-        let selection = self.select()?;
-        let (place, to) = (selection.covered, selection.from);
-        let dropped = to.saturating_sub(place);
-        if dropped == 0 || dropped < (self.window.last / 2).max(2) {
-            return Ok(());
-        }
-        let range = Range::From {
-            place,
-            limit: dropped,
-        };
-        let old = host.sessions.read(key, range).await?.entries;
-        let before = self.read.entries.iter().rev();
-        let before = before
-            .filter(|entry| entry.kind == EntryKind::Summary)
-            .take(1);
-        let talk = old.iter().filter(|entry| entry.kind == EntryKind::Talk);
-        let lines: Vec<String> = before
-            .chain(talk)
-            .map(|entry| format!("{}: {}", entry.message.role, entry.message.content.text()))
-            .collect();
-        let fields = super::fields(json!({ "words": SUMMARY_WORDS, "text": lines.join("\n\n") }));
-        let prompt = self.templates.render("summary", &fields)?;
-        let summed = self.wrapper.complete(self.ask(vec![Message::user(prompt)]));
-        let response = match summed.await.into_result() {
-            Ok(response) if !response.text.trim().is_empty() => response,
-            _ => {
-                tracing::warn!(session = %key, "older messages could not be summed up: they are left out");
-                return Ok(());
-            }
-        };
-        let mut message = Message::user(response.text);
-        message.extra.insert(COVERS.to_owned(), json!(to));
-        let turn = NewTurn {
-            messages: vec![NewMessage {
-                message,
-                kind: EntryKind::Summary,
-                tokens: response.usage.map(|usage| usage.output_tokens),
-            }],
-            key: None,
-        };
-        self.write(host, key, fence.cloned(), turn).await?;
-        self.read = host
-            .sessions
-            .read(key, Range::Window(self.window.last))
-            .await?;
-        Ok(())
-    }
-
-    pub(super) fn turn(&self, text: &str, usage: Option<Usage>, fence: Option<&Fence>) -> NewTurn {
+    pub(super) fn turn(&self, text: &str, usage: Option<Usage>, truncated: bool) -> NewTurn {
         // What was sent before has been counted before: the rest is this question's.
         let asked = |usage: Usage| usage.input_tokens.saturating_sub(self.sent_tokens);
         let new = |message, tokens: Option<u64>| NewMessage {
@@ -191,15 +202,17 @@ impl Prepared {
             kind: self.kind,
             tokens: tokens.filter(|tokens| *tokens > 0),
         };
+        let mut answer = Message::assistant(text);
+        if truncated {
+            answer.extra.insert(TRUNCATED.to_owned(), json!(true));
+        }
+        let said = [
+            new(Message::user(self.prompt.clone()), usage.map(asked)),
+            new(answer, usage.map(|usage| usage.output_tokens)),
+        ];
         NewTurn {
-            messages: vec![
-                new(Message::user(self.prompt.clone()), usage.map(asked)),
-                new(
-                    Message::assistant(text),
-                    usage.map(|usage| usage.output_tokens),
-                ),
-            ],
-            key: fence.map(|fence| fence.job.as_str().into()),
+            messages: self.summary.clone().into_iter().chain(said).collect(),
+            key: self.guard.fence.as_ref().map(|f| f.job.as_str().into()),
         }
     }
 
@@ -208,18 +221,16 @@ impl Prepared {
         &self,
         host: &Host,
         key: &SessionKey,
-        fence: Option<Fence>,
         turn: NewTurn,
     ) -> Result<Written, SessionError> {
         let before = &self.read.session;
-        let mut version = before.version;
+        let mut guard = Guard {
+            version: Some(before.version),
+            ..self.guard.clone()
+        };
         for _ in 0..WRITES {
-            let guard = Guard {
-                version: Some(version),
-                fence: fence.clone(),
-                ..Guard::default()
-            };
-            let stale = match host.sessions.append(key, guard, turn.clone()).await {
+            let written = host.sessions.append(key, guard.clone(), turn.clone());
+            let stale = match written.await {
                 Err(stale @ SessionError::StaleVersion { .. }) => stale,
                 written => return written,
             };
@@ -229,18 +240,45 @@ impl Prepared {
             if !same {
                 return Err(stale);
             }
-            version = now.version;
+            guard.version = Some(now.version);
         }
-        host.sessions
-            .append(
-                key,
-                Guard {
-                    version: Some(version),
-                    fence,
-                    ..Guard::default()
-                },
-                turn,
-            )
-            .await
+        host.sessions.append(key, guard, turn).await
+    }
+}
+
+/// Refuses a turn that the session could not take, before it is paid for.
+fn has_room(session: &Session, prompt: &str, kind: EntryKind) -> Result<(), SessionError> {
+    let full = |what, size, limit, remedy| SessionError::TooLarge {
+        what,
+        size,
+        limit,
+        remedy,
+    };
+    let clear = "clear the session, or go on in a new one";
+    // As JSON: what is escaped takes more.
+    let size = serde_json::to_string(prompt).map_or(0, |text| text.len() as u64) + BESIDE;
+    let training = match kind {
+        EntryKind::Training => session.training.len() + 2,
+        _ => 0,
+    };
+    let rows = [
+        ("message", size, MESSAGE_BYTES, "split it, or shorten it"),
+        ("session", session.bytes + size, SESSION_BYTES, clear),
+        (
+            "number of messages",
+            session.messages + 2,
+            MESSAGE_LIMIT,
+            clear,
+        ),
+        (
+            "number of training messages",
+            training as u64,
+            TRAINING_LIMIT as u64,
+            clear,
+        ),
+    ];
+    match rows.into_iter().find(|(_, size, limit, _)| size > limit) {
+        Some((what, size, limit, remedy)) => Err(full(what, size, limit, remedy)),
+        None => Ok(()),
     }
 }

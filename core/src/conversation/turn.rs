@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use async_stream::try_stream;
@@ -9,11 +10,11 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::prepared::Prepared;
+use super::prepared::{Prepared, taken};
 use super::{ConversationError, Host};
 use crate::error::Error;
 use crate::provider::{Chunk, Usage};
-use crate::session::{EntryKind, Fence, Session, SessionKey};
+use crate::session::{EntryKind, Guard, Session, SessionKey};
 use crate::wrapper::Attempt;
 
 /// What is asked of a session's model.
@@ -25,6 +26,8 @@ pub(super) struct Ask {
     pub(super) template: Option<&'static str>,
     /// these fields.
     pub(super) fields: Map<String, Value>,
+    /// About how many words are wanted.
+    pub(super) words: Option<u32>,
     /// What the turn is for.
     pub(super) kind: EntryKind,
     /// Whether the session must have been trained.
@@ -42,6 +45,11 @@ pub struct Reply {
     /// What it cost, as the endpoint counts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Why the answer ended, as the endpoint says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// Whether it was cut at a limit of tokens: it lacks its end.
+    pub truncated: bool,
     /// Each attempt of the call.
     pub trail: Vec<Attempt>,
     /// Whether the turn had been taken before by the same job, so that no call was made.
@@ -69,7 +77,10 @@ pub enum Piece {
 
 /// A turn as it goes on. Nothing happens until it is polled; dropped before its end, it
 /// leaves the session as it was.
-pub struct TurnStream(Pin<Box<dyn Stream<Item = Result<Piece, Error>> + Send>>);
+pub struct TurnStream {
+    pieces: Pin<Box<dyn Stream<Item = Result<Piece, Error>> + Send>>,
+    writing: Arc<AtomicBool>,
+}
 
 impl TurnStream {
     /// Goes on to its end.
@@ -85,8 +96,16 @@ impl TurnStream {
         Err(Error::Closed)
     }
 
+    /// Whether the answer is whole, and being written: it may be in the session already.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Acquire)
+    }
+
     pub(super) fn failed(error: Error) -> Self {
-        Self(Box::pin(stream::iter([Err(error)])))
+        Self {
+            pieces: Box::pin(stream::iter([Err(error)])),
+            writing: Arc::default(),
+        }
     }
 
     pub(super) fn refused(error: ConversationError) -> Self {
@@ -98,7 +117,7 @@ impl Stream for TurnStream {
     type Item = Result<Piece, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(context)
+        self.pieces.as_mut().poll_next(context)
     }
 }
 
@@ -109,16 +128,18 @@ impl std::fmt::Debug for TurnStream {
 }
 
 /// Takes a turn in a session.
-pub(super) fn take(host: Arc<Host>, key: SessionKey, fence: Option<Fence>, ask: Ask) -> TurnStream {
-    TurnStream(Box::pin(try_stream! {
-        let _turn = host.turns.wait(&key).await;
-        let mut prepared = Prepared::new(&host, &key, &ask).await?;
-        if let Some(reply) = prepared.repeated(fence.as_ref()) {
+pub(super) fn take(host: Arc<Host>, key: SessionKey, guard: Guard, ask: Ask) -> TurnStream {
+    let writing = Arc::new(AtomicBool::new(false));
+    let begins_writing = Arc::clone(&writing);
+    let pieces = try_stream! {
+        let _turn = host.turns.wait(&key).await?;
+        if let Some(reply) = taken(&host, &key, &guard).await? {
             yield Piece::Text { text: reply.text.clone() };
             yield Piece::Done { reply: Box::new(reply) };
             return;
         }
-        prepared.sum_up(&host, &key, fence.as_ref()).await?;
+        let mut prepared = Prepared::new(&host, &key, guard, &ask).await?;
+        prepared.sum_up(&host, &key).await?;
         let request = prepared.request()?;
         let mut answer = prepared.wrapper.stream(request);
         let mut text = String::new();
@@ -136,20 +157,36 @@ pub(super) fn take(host: Arc<Host>, key: SessionKey, fence: Option<Fence>, ask: 
             }
         }
         if text.trim().is_empty() {
-            Err(ConversationError::NoAnswer { finish_reason })?;
+            Err(ConversationError::NoAnswer { finish_reason: finish_reason.clone() })?;
         }
         let trail = answer.trail();
-        let turn = prepared.turn(&text, usage, fence.as_ref());
-        let written = prepared.write(&host, &key, fence, turn).await?;
+        let truncated = finish_reason.as_deref().is_some_and(is_cut);
+        let turn = prepared.turn(&text, usage, truncated);
+        begins_writing.store(true, Ordering::Release);
+        let written = prepared.write(&host, &key, turn).await?;
         yield Piece::Done {
             reply: Box::new(Reply {
                 text,
                 model,
                 usage,
+                finish_reason,
+                truncated,
                 trail,
                 repeated: written.repeated,
                 session: written.session,
             }),
         };
-    }))
+    };
+    TurnStream {
+        pieces: Box::pin(pieces),
+        writing,
+    }
+}
+
+/// Whether an answer that ended so lacks its end.
+fn is_cut(finish_reason: &str) -> bool {
+    matches!(
+        finish_reason,
+        "max_tokens" | "length" | "model_context_window_exceeded"
+    )
 }

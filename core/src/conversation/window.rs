@@ -11,6 +11,8 @@ use crate::session::{Entry, EntryKind};
 const BYTES_PER_TOKEN: f64 = 4.0;
 /// The member of a summary's message that says which place it goes up to.
 pub(super) const COVERS: &str = "covers";
+/// The member of an answer that was cut at a limit.
+pub(super) const TRUNCATED: &str = "truncated";
 
 /// How much of a conversation a model is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +23,9 @@ pub struct Window {
     /// Tokens of all that is sent, by the provider's count where it has one, else estimated.
     /// Default: no limit.
     pub token_budget: Option<u64>,
-    /// When messages fall out of the window, have the model sum them up, and send that in
-    /// their place. It costs a call for every half window. Default: no.
+    /// Before messages fall out of the window, have the model sum them up, and send that in
+    /// their place. It costs a call for every half window, by which more than `last` are sent
+    /// in between. Default: no.
     pub summarise: bool,
 }
 
@@ -40,6 +43,8 @@ impl Default for Window {
 #[derive(Debug, PartialEq)]
 pub(super) struct Selection {
     pub(super) messages: Vec<Message>,
+    /// How many of them, from the first, train.
+    pub(super) training: usize,
     /// The tokens of these messages, counted or estimated, without what is sent beside them.
     pub(super) tokens: u64,
     /// The place of the first message of the talk that is sent.
@@ -68,6 +73,7 @@ pub(super) fn select(
         .filter(|entry| entry.kind == EntryKind::Training)
         .chain(summary)
         .collect();
+    let training = first.len() - usize::from(summary.is_some());
     let mut tokens = measure.all(&first);
     let beside = measure.estimate(next);
     let budget = window.token_budget.unwrap_or(u64::MAX);
@@ -88,7 +94,7 @@ pub(super) fn select(
             .iter()
             .rposition(|entry| entry.turn != turn)
             .map_or(0, |at| at + 1);
-        let whole = talk[begins].place == turn;
+        let whole = talk[begins].place == turn || has_summary(entries, turn);
         let more = tokens.saturating_add(measure.all(&talk[begins..start]));
         count += (start - begins) as u64;
         if !whole || count > window.last || more.saturating_add(beside) > budget {
@@ -100,10 +106,17 @@ pub(super) fn select(
     let sent = first.into_iter().chain(talk[start..].iter().copied());
     Ok(Selection {
         messages: sent.map(spoken).collect(),
+        training,
         tokens,
         from: talk.get(start).map_or(total, |entry| entry.place),
         covered,
     })
+}
+
+/// Whether a turn begins with a summary, and what was said comes behind it.
+fn has_summary(entries: &[Entry], turn: u64) -> bool {
+    let first = entries.binary_search_by_key(&turn, |entry| entry.place);
+    first.is_ok_and(|at| entries[at].kind == EntryKind::Summary)
 }
 
 /// Up to which place a summary goes.
@@ -114,7 +127,9 @@ fn covers(summary: &Entry) -> Option<u64> {
 /// A message as an endpoint is told it.
 fn spoken(entry: &Entry) -> Message {
     let mut message = entry.message.clone();
-    message.extra.remove(COVERS);
+    for own in [COVERS, TRUNCATED] {
+        message.extra.remove(own);
+    }
     message
 }
 
@@ -233,6 +248,18 @@ mod tests {
         let selection = select(&entries, 8, 0, &window).unwrap();
         assert_eq!((selection.from, selection.covered), (6, 4));
         assert!(selection.messages.iter().all(|m| m.extra.is_empty()));
+    }
+
+    #[test]
+    fn a_turn_that_begins_with_a_summary_is_whole() {
+        let mut entries = entries("qasqa");
+        for (place, turn) in [(0, 0), (1, 0), (2, 2), (3, 2), (4, 2)] {
+            entries[place].turn = turn;
+        }
+        let covers = json!(2);
+        entries[2].message.extra.insert(COVERS.to_owned(), covers);
+        assert_eq!(sent(&entries, &Window::default()), "s002 q003 a004");
+        assert_eq!(sent(&entries[3..], &Window::default()), "", "half a turn");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! for all of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::jobs::Document;
+use super::turns::Turns;
 use super::{Brief, ConversationError, Conversations, Material, Templates, TurnStream, Window};
 use crate::error::Error;
 use crate::job::{JobId, JobManager, JobSpec};
@@ -22,6 +24,10 @@ struct Options {
     /// Prompts in place of, or beside, those.
     templates: BTreeMap<String, String>,
     window: Option<Window>,
+    /// How many turns of a session wait at most,
+    max_waiting: Option<usize>,
+    /// and how long.
+    wait_ms: Option<u64>,
 }
 
 /// Something to be said.
@@ -88,6 +94,11 @@ pub fn conversations(
     let mut made = Conversations::new(sessions, wrapper).with_templates(templates);
     if let Some(window) = options.window {
         made = made.with_window(window);
+    }
+    if options.max_waiting.is_some() || options.wait_ms.is_some() {
+        let (most, at_most) = Turns::BOUNDS;
+        let at_most = options.wait_ms.map_or(at_most, Duration::from_millis);
+        made = made.with_waiting(options.max_waiting.unwrap_or(most), at_most);
     }
     let add =
         |made: Conversations, (name, wrapper): (String, Wrapper)| made.with_wrapper(&name, wrapper);

@@ -36,6 +36,10 @@ pub struct Request {
     /// The conversation it belongs to: the sticky strategy keeps one on one credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// So many of the first messages come again in later requests, with the system prompt:
+    /// an endpoint that wants to be told what to cache is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stable_messages: Option<usize>,
     /// Further members of the endpoint's body, passed through.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, News};
 use super::hold::Holds;
 use crate::clock::EpochMillis;
-use crate::job::{Claimed, Lease};
+use crate::job::{Claimed, Lease, SharedJobs};
 
 /// The place of an attempt that runs in no task.
 const NOWHERE: usize = usize::MAX;
@@ -24,6 +24,7 @@ pub(super) struct Attempt {
     cancelled: AtomicBool,
     pub(super) deadline: Option<EpochMillis>,
     pub(super) desk: Arc<Desk>,
+    pub(super) jobs: SharedJobs,
     pub(super) news: Mutex<News>,
     pub(super) holds: Holds,
     place: AtomicUsize,
@@ -40,6 +41,7 @@ impl Attempt {
         begun: Instant,
         deadline: Option<EpochMillis>,
         desk: &Arc<Desk>,
+        jobs: &SharedJobs,
     ) -> Arc<Self> {
         Arc::new(Self {
             claimed,
@@ -48,6 +50,7 @@ impl Attempt {
             cancelled: AtomicBool::new(false),
             deadline,
             desk: Arc::clone(desk),
+            jobs: Arc::clone(jobs),
             news: Mutex::default(),
             holds: Holds::default(),
             place: AtomicUsize::new(NOWHERE),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Attempt;
 use super::hold::SlotHold;
 use crate::clock::EpochMillis;
-use crate::job::{JobId, JobSpec, Lease, Payload};
+use crate::job::{JobId, JobSpec, Lease, Payload, SharedJobs};
 
 /// One attempt at a job, in the hands of its handler. Clones are of the same attempt.
 #[derive(Clone)]
@@ -91,6 +91,16 @@ impl Context {
     #[must_use]
     pub fn hold_slot(&self) -> SlotHold {
         SlotHold::of(&self.attempt)
+    }
+
+    /// Where the job is kept.
+    pub(crate) fn jobs(&self) -> &SharedJobs {
+        &self.attempt.jobs
+    }
+
+    /// Whether somebody has called the job off.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.attempt.cancel_requested()
     }
 
     /// Whether the attempt is to end.

@@ -37,7 +37,7 @@ impl Crew {
     pub(super) fn attempt(&self, claimed: Claimed, begun: Instant) -> Arc<Attempt> {
         let timeout = self.timeout(&claimed);
         let deadline = timeout.map(|after| self.clock.now().saturating_add(millis(after)));
-        Attempt::new(claimed, begun, deadline, &self.desk)
+        Attempt::new(claimed, begun, deadline, &self.desk, &self.jobs)
     }
 
     /// What came of an attempt is recorded, or never will be.

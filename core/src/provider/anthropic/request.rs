@@ -109,9 +109,34 @@ struct Messages<'a>(&'a Request);
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for message in self.0.messages.iter().filter(|message| !is_system(message)) {
-            list.serialize_element(message)?;
+        for (at, message) in self.0.messages.iter().enumerate() {
+            if is_system(message) {
+                continue;
+            }
+            if self.0.stable_messages == Some(at + 1) {
+                list.serialize_element(&cached(message))?;
+            } else {
+                list.serialize_element(message)?;
+            }
         }
         list.end()
+    }
+}
+
+/// A message with the mark that makes this endpoint cache all up to it, the system prompt
+/// included.
+fn cached(message: &Message) -> Message {
+    let mut parts = match &message.content {
+        Content::Text(text) => vec![json!({ "type": "text", "text": text })],
+        Content::Parts(Value::Array(parts)) => parts.clone(),
+        Content::Parts(_) => return message.clone(),
+    };
+    if let Some(Value::Object(last)) = parts.last_mut() {
+        let mark = || json!({ "type": "ephemeral" });
+        last.entry("cache_control").or_insert_with(mark);
+    }
+    Message {
+        content: Content::Parts(Value::Array(parts)),
+        ..message.clone()
     }
 }

@@ -144,6 +144,35 @@ fn system_messages_are_folded_into_the_system_prompt() {
 }
 
 #[test]
+fn the_messages_that_come_again_end_with_a_mark_for_the_cache() {
+    let mark = json!({"type": "ephemeral"});
+    let text = json!({"type": "text", "text": "b"});
+    let marked = json!([{"type": "text", "text": "b", "cache_control": mark}]);
+    let own = json!({"type": "text", "text": "b", "cache_control": {"ttl": "1h"}});
+    let parts = |value: &Value| Content::Parts(json!([value]));
+    for (content, expected) in [
+        (Content::Text("b".to_owned()), marked.clone()),
+        (parts(&text), marked),
+        (parts(&own), json!([own])),
+        (Content::default(), Value::Null),
+    ] {
+        let mut request = Request::prompt("a");
+        request.messages.push(Message {
+            content,
+            ..Message::assistant("")
+        });
+        request.messages.push(Message::user("c"));
+        request.stable_messages = Some(2);
+        let messages = &body(&request)["messages"];
+        assert_eq!(messages[1]["content"], expected);
+        assert_eq!(
+            (&messages[0]["content"], &messages[2]["content"]),
+            (&json!("a"), &json!("c"))
+        );
+    }
+}
+
+#[test]
 fn the_version_is_not_put_into_the_path_twice() {
     for (base, expected) in [
         ("http://h", "http://h/v1/messages"),
