@@ -6,9 +6,7 @@ use std::time::Duration;
 use credential_rotation::Error;
 use credential_rotation::conversation::Conversations as CoreConversations;
 use credential_rotation::conversation::jobs::{GENERATION, TRAINING, handler};
-use credential_rotation::job::worker::{
-    Handlers, Lane, Worker as Core, WorkerBuilder, WorkerReport,
-};
+use credential_rotation::job::worker::{Handlers, Lane, Worker as Core, WorkerReport};
 use credential_rotation::job::{JobError, SharedJobs, WebhookOptions};
 use credential_rotation::testing::drain_until_idle;
 use pyo3::prelude::*;
@@ -180,15 +178,14 @@ impl Options {
         if let Some(id) = self.id {
             builder = builder.id(id);
         }
-        let spans: [(_, fn(WorkerBuilder, Duration) -> WorkerBuilder); 3] = [
-            (self.lease_ms, WorkerBuilder::lease),
-            (self.timeout_ms, WorkerBuilder::timeout),
-            (self.grace_ms, WorkerBuilder::grace),
-        ];
-        for (given, set) in spans {
-            if let Some(ms) = given {
-                builder = set(builder, span(ms));
-            }
+        if let Some(lease) = self.lease_ms {
+            builder = builder.lease(span(lease));
+        }
+        if let Some(timeout) = self.timeout_ms {
+            builder = builder.timeout(span(timeout));
+        }
+        if let Some(grace) = self.grace_ms {
+            builder = builder.grace(span(grace));
         }
         if let Some(webhooks) = self.webhooks {
             builder = builder.webhooks(webhooks);

@@ -46,8 +46,12 @@ def test_a_batch_crosses_at_once_and_answers_for_each(jobs: JobManager, queue: s
         {"queue": queue, "id": "a"},
         {"queue": queue, "id": "a"},
         {"queue": queue, "priority": 501},
+        {"queue": queue, "nonsense": 1},
+        {"queue": queue, "id": "b"},
     ]
-    first, second, third = jobs.enqueue_many(batch)
+    first, second, third, fourth, fifth = jobs.enqueue_many(batch)
+    assert (type(fourth.error), fifth.id, fifth.added) == (InvalidJobError, "b", True)
+    jobs.delete("b")
     assert (first.id, first.added) == ("a", True)
     assert (second.id, second.added) == ("a", False)
     assert [one.duplicate for one in (first, second, third)] == [False, True, False]
