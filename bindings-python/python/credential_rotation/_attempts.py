@@ -119,7 +119,11 @@ class Attempts:
         finally:
             self._in_threads.discard(number)
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                # Its trace has this frame: no circle of the two.
+                del error
         return result
 
     def _refuse(self, attempt: _native.JobAttempt, error: BaseException) -> None:
