@@ -121,8 +121,11 @@ export class JsonText {
 export class Snooze extends Error {
   readonly afterMs: number;
 
-  /** Puts the job off for so many milliseconds. */
+  /** Puts the job off for so many milliseconds. Throws a `TypeError` for what is no number. */
   constructor(afterMs: number) {
+    if (!Number.isFinite(afterMs)) {
+      throw new TypeError(`\`afterMs\` is a finite number, not ${String(afterMs)}`);
+    }
     super(`not before ${String(afterMs)} ms`);
     this.name = 'Snooze';
     this.afterMs = afterMs;
@@ -134,11 +137,19 @@ export class Unrecoverable extends Error {
   override readonly name = 'Unrecoverable';
 }
 
+/** Thrown by a handler: it calls its job off. There is no other attempt. */
+export class Cancelled extends Error {
+  override readonly name = 'Cancelled';
+}
+
 /** What a handler threw, for the core. It may be anything, even what throws when looked at. */
 export function failureJson(error: unknown): string {
   try {
     if (error instanceof Snooze) {
-      return JSON.stringify({ is: 'snooze', after_ms: error.afterMs || 0 });
+      return JSON.stringify({ is: 'snooze', after_ms: error.afterMs });
+    }
+    if (error instanceof Cancelled) {
+      return '{"is":"cancelled"}';
     }
     const unrecoverable = error instanceof Unrecoverable;
     const told = unrecoverable && error.cause instanceof Error ? error.cause : error;

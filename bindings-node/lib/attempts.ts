@@ -2,18 +2,20 @@
 import type { JobWorker as NativeWorker } from '../native/index.js';
 
 import { ClaimedJob, failureJson, JobContext, JsonText, type Told } from './attempt.js';
-import { typed } from './errors.js';
 import type { HandlerTable } from './handlers.js';
 
 type Line =
   | readonly [number: number]
   | readonly [number: number, job: Told, payloadJson: string];
 
+/** Of an attempt, with what came of it as members of an object in JSON. */
+type End = readonly [number: number, members: string];
+
 /** Those of one worker. */
 export class Attempts {
   readonly #handlers: HandlerTable;
   readonly #running = new Map<number, JobContext>();
-  #ends: string[] = [];
+  #ends: End[] = [];
 
   /** None yet. */
   constructor(handlers: HandlerTable) {
@@ -40,7 +42,7 @@ export class Attempts {
     // Async, so that a handler that throws, or that gives no promise, has its end too.
     void this.#attempt(new ClaimedJob(told, payloadJson), context).then((end) => {
       this.#running.delete(number);
-      this.#ends.push(`{"number":${String(number)},${end}}`);
+      this.#ends.push([number, end]);
       if (this.#ends.length === 1) {
         // All that end in this turn of the loop go over together.
         setImmediate(() => { this.#flush(native); });
@@ -63,9 +65,30 @@ export class Attempts {
     }
   }
 
+  /** Never throws: nobody could catch it. */
   #flush(native: NativeWorker): void {
     const ends = this.#ends;
     this.#ends = [];
-    typed(() => { native.end(`[${ends.join(',')}]`); });
+    try {
+      native.end(written(ends));
+    } catch {
+      // The core takes all or none: one that it cannot read is the failure of its own job.
+      for (const [number, members] of ends) {
+        try {
+          native.end(written([[number, members]]));
+        } catch (error) {
+          native.end(written([[number, `"error":${failureJson(unreadable(error))}`]]));
+        }
+      }
+    }
   }
+}
+
+function written(ends: readonly End[]): string {
+  return `[${ends.map(([number, members]) => `{"number":${String(number)},${members}}`).join(',')}]`;
+}
+
+/** Why the core refused an end. */
+function unreadable(error: unknown): TypeError {
+  return new TypeError('what the handler gave cannot be recorded', { cause: error });
 }

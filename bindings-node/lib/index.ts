@@ -141,7 +141,7 @@ export {
   type Transcript,
 } from './sessions.js';
 export { AnswerStream, type Chunk } from './stream.js';
-export { ClaimedJob, JobContext, JsonText, Snooze, Unrecoverable } from './attempt.js';
+export { Cancelled, ClaimedJob, JobContext, JsonText, Snooze, Unrecoverable } from './attempt.js';
 export { Handlers, type JobHandler } from './handlers.js';
 export {
   Worker,

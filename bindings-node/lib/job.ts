@@ -59,6 +59,8 @@ export interface JobSpec {
 export interface Enqueued {
   /** The id of the job that is there now. */
   readonly id: string;
+  /** Whether it was taken in; if not, one of its id or unique key was there. */
+  readonly added: boolean;
   /** Whether it was there before, by its id or unique key. Then nothing was changed. */
   readonly duplicate: boolean;
   readonly error?: undefined;
@@ -67,6 +69,7 @@ export interface Enqueued {
 /** A job of a batch that was refused. The others were not. */
 export interface Refused {
   readonly id?: undefined;
+  readonly added?: undefined;
   readonly duplicate?: undefined;
   /** Why. */
   readonly error: CredentialRotationError;
@@ -163,10 +166,10 @@ export function specToWire(spec: JobSpec): [spec: Wire, payloadJson: string | un
 /** What became of a job, as the core writes it: its id, `[id]`, or the error. */
 export function enqueuedFromWire(wire: unknown): Enqueued | Refused {
   if (typeof wire === 'string') {
-    return { id: wire, duplicate: false };
+    return { id: wire, added: true, duplicate: false };
   }
   if (Array.isArray(wire)) {
-    return { id: wire[0] as string, duplicate: true };
+    return { id: wire[0] as string, added: false, duplicate: true };
   }
   return { error: errorFromWire(wire as WireError) };
 }

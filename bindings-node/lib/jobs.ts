@@ -119,7 +119,7 @@ export interface LogLine {
 
 /** How to wait for a job's end. */
 export interface WaitOptions {
-  /** At most so long. Default: as long as it takes. */
+  /** At most so long. Default: an hour. `Infinity` is as long as it takes. */
   timeoutMs?: number;
   /** Ends the wait, not the job. */
   signal?: AbortSignal;
@@ -133,6 +133,8 @@ export interface PurgeOptions {
   olderThanMs?: number;
 }
 
+const AN_HOUR_MS = 3_600_000;
+const CENTURY_MS = 3.2e12;
 const ENDED: readonly JobState[] = ['completed', 'failed', 'cancelled'];
 const connecting = Symbol();
 
@@ -150,7 +152,7 @@ export class JobManager implements AsyncDisposable {
   }
 
   /**
-   * Opens the jobs at a URL: `memory:`, `redis://…`, `rediss://…`,
+   * Opens the jobs at a URL: `memory:`, `sqlite:PATH`, `redis://…`, `rediss://…`,
    * `redis-cluster://a:1,b:2` or `redis-sentinel://a:1,b:2/MASTER`.
    */
   static async connect(url: string): Promise<JobManager> {
@@ -272,7 +274,8 @@ export class JobManager implements AsyncDisposable {
 
   /** Waits for a job's end, whichever it is. */
   async wait(id: string, options: WaitOptions = {}): Promise<Job> {
-    const { timeoutMs = null, signal } = options;
+    const { signal } = options;
+    const timeoutMs = Math.min(options.timeoutMs ?? AN_HOUR_MS, CENTURY_MS);
     return new Job(await this.#take<Wire>({ wait: exactSnakeKeys({ id, timeoutMs }) }, signal));
   }
 

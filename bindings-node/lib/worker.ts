@@ -76,6 +76,8 @@ export class Worker extends Handlers {
   readonly #jobs: JobManager;
   readonly #options: Omit<WorkerOptions, 'handlers'>;
   #native: NativeWorker | undefined;
+  /** What it was told before it runs. */
+  readonly #orders: ((native: NativeWorker) => void)[] = [];
 
   /** A worker for these jobs, which does nothing yet. */
   constructor(jobs: JobManager, options: WorkerOptions) {
@@ -115,6 +117,9 @@ export class Worker extends Handlers {
         attempts.take(native, lines);
       }, talk ?? null),
     );
+    for (const order of this.#orders) {
+      typed(() => { order(native); });
+    }
     this.#native = native;
     const { signal } = options;
     const stop = () => { this.stop(); };
@@ -152,14 +157,29 @@ export class Worker extends Handlers {
     }
   }
 
-  /** Takes no more jobs and ends those that run; with `now` gives those back at once. */
+  /**
+   * Takes no more jobs and ends those that run; with `now` gives those back at once. One that
+   * does not run yet ends as soon as it does.
+   */
   stop(options: { now?: boolean } = {}): void {
-    this.#native?.stop(options.now ?? false);
+    this.#tell((native) => { native.stop(options.now ?? false); });
   }
 
-  /** Sets how many jobs a lane, named by its queues with commas between, has at once. */
+  /**
+   * Sets how many jobs a lane, named by its queues with commas between, has at once. What is
+   * wrong is told at once, or when it is to run.
+   */
   setConcurrency(lane: string, concurrency: number): void {
-    typed(() => { this.#native?.setConcurrency(lane, concurrency); });
+    this.#tell((native) => { native.setConcurrency(lane, concurrency); });
+  }
+
+  #tell(order: (native: NativeWorker) => void): void {
+    const native = this.#native;
+    if (native === undefined) {
+      this.#orders.push(order);
+    } else {
+      typed(() => { order(native); });
+    }
   }
 
   #adopt(handlers: Handlers): void {

@@ -80,6 +80,7 @@ enum Why {
     Failed(Failure),
     Unrecoverable(Failure),
     Snooze { after_ms: f64 },
+    Cancelled,
 }
 
 #[napi]
@@ -308,6 +309,7 @@ impl From<Why> for HandlerError {
             Why::Failed(failure) => Self::Failed(cut(failure)),
             Why::Unrecoverable(failure) => Self::Unrecoverable(cut(failure)),
             Why::Snooze { after_ms } => Self::Snooze(duration(after_ms)),
+            Why::Cancelled => Self::Cancelled,
         }
     }
 }

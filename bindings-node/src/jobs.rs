@@ -41,7 +41,7 @@ enum Step {
     },
     Wait {
         id: JobId,
-        timeout_ms: Option<u64>,
+        timeout_ms: u64,
     },
     List(JobFilter),
     Log {
@@ -222,7 +222,7 @@ async fn perform(jobs: &SharedJobs, step: Step) -> Result<String, JobError> {
         }
         Step::Find { id } => return written(&as_text(jobs.find(&id).await?)),
         Step::Wait { id, timeout_ms } => {
-            let at_most = timeout_ms.map_or(Duration::MAX, Duration::from_millis);
+            let at_most = Duration::from_millis(timeout_ms);
             return written(&as_text(jobs.wait(&id, at_most).await?));
         }
         Step::List(filter) => {

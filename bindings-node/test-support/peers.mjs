@@ -40,14 +40,15 @@ export function play(context, scripts, options = {}) {
 }
 
 /**
- * Waits until something is so, at most five seconds.
+ * Waits until something is so, at most five seconds, or so many.
  * @param {() => boolean} holds
  * @param {string} what
+ * @param {number} [seconds]
  */
-export async function until(holds, what) {
-  const end = Date.now() + 5_000;
+export async function until(holds, what, seconds = 5) {
+  const end = Date.now() + seconds * 1_000;
   while (!holds()) {
-    assert.ok(Date.now() < end, `not within 5 s: ${what}`);
+    assert.ok(Date.now() < end, `not within ${seconds} s: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -32,7 +32,7 @@ for (const [name, url] of backends) {
 
     test('a job that was taken in is found with all it was asked for', async () => {
       const runAt = new Date(Date.now() + 3_600_000);
-      const { id, duplicate } = await jobs.enqueue({
+      const { id, added, duplicate } = await jobs.enqueue({
         queue: 'found',
         kind: 'mail',
         id: 'letter',
@@ -48,7 +48,7 @@ for (const [name, url] of backends) {
         timeoutMs: 1_000,
         resultTtlMs: 5_000,
       });
-      assert.deepEqual([id, duplicate], ['letter', false]);
+      assert.deepEqual([id, added, duplicate], ['letter', true, false]);
       const job = await jobs.find('letter');
       assert.ok(job instanceof Job);
       assert.equal(job.state, 'delayed');

@@ -1,14 +1,11 @@
 /** Workers: what their handlers get, what they give, and what happens to them. */
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
-import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
-import { JobManager, JsonText, Snooze, Unrecoverable, Worker } from 'credential-rotation';
+import { Cancelled, JobManager, JsonText, Snooze, Unrecoverable, Worker } from 'credential-rotation';
 
 import { program, until } from '../test-support/peers.mjs';
 import { redis } from '../test-support/redis.mjs';
@@ -163,6 +160,78 @@ for (const [name, url] of backends) {
       assert.equal((await ended('deep')).resultJson?.length, 2_000);
       assert.equal((await ended('echo')).resultJson, '[18446744073709551617, "\\u00e9"]');
       assert.equal((await ended('unknown')).error?.kind, 'unknown_kind');
+    });
+
+    test('an end that cannot be recorded is the failure of its own job', async (t) => {
+      class Torn extends JsonText {
+        /** @override */
+        get text() {
+          return '{"torn":';
+        }
+      }
+      class Bent extends Snooze {
+        /** @override */
+        afterMs = /** @type {any} */ ('5000');
+      }
+      const worker = new Worker(jobs, { queues: ['torn:8'] });
+      worker
+        .handler('torn', () => new Torn('{}'))
+        .handler('bent', () => {
+          throw new Bent(5);
+        })
+        .handler('endless', () => {
+          throw new Snooze(Infinity);
+        })
+        .handler('words', () => {
+          throw new Snooze(/** @type {any} */ ('5000'));
+        })
+        .handler('whole', () => 'whole')
+        .handler('off', () => {
+          throw new Cancelled();
+        });
+      const done = start(t, worker);
+      // They begin, and so end, together.
+      await jobs.pause('torn');
+      const kinds = ['torn', 'bent', 'endless', 'words', 'whole', 'off'];
+      await jobs.enqueueMany(kinds.map((kind) => ({ queue: 'torn', kind, id: `torn-${kind}`, maxAttempts: 1 })));
+      await jobs.resume('torn');
+      for (const kind of ['torn', 'bent', 'endless', 'words']) {
+        const job = await ended(`torn-${kind}`);
+        assert.deepEqual([kind, job.state, job.error?.kind], [kind, 'failed', 'TypeError']);
+      }
+      assert.equal((await ended('torn-whole')).result, 'whole');
+      assert.equal((await ended('torn-off')).state, 'cancelled');
+      worker.stop();
+      const report = await done;
+      assert.deepEqual([report.failed, report.completed, report.cancelled], [4, 1, 1]);
+    });
+
+    test('what a worker is told before it runs is done when it does', async () => {
+      const stopped = new Worker(jobs, { queues: ['early'] }).defaultHandler(() => null);
+      stopped.stop();
+      await jobs.enqueue({ queue: 'early', id: 'early' });
+      const report = await stopped.run();
+      assert.equal(Object.values(report).reduce((sum, count) => sum + count, 0), 0);
+      assert.equal((await jobs.find('early')).state, 'waiting');
+
+      const wide = new Worker(jobs, { queues: ['wide'] });
+      let here = 0;
+      wide.defaultHandler(async () => {
+        here += 1;
+        await until(() => here === 2, 'both are here');
+      });
+      wide.setConcurrency('wide', 2);
+      await jobs.enqueueMany([{ queue: 'wide', id: 'wide-1' }, { queue: 'wide', id: 'wide-2' }]);
+      const done = wide.run();
+      assert.throws(() => { wide.setConcurrency('other', 1); }, { code: 'invalid_job', message: /no lane `other`/ });
+      for (const id of ['wide-1', 'wide-2']) {
+        assert.equal((await ended(id)).state, 'completed');
+      }
+      wide.stop();
+      await done;
+      const wrong = new Worker(jobs, { queues: ['wide'] }).defaultHandler(() => null);
+      wrong.setConcurrency('other', 1);
+      await assert.rejects(wrong.run(), { code: 'invalid_job', message: /no lane `other`/ });
     });
 
     test('a job that is called off, or takes too long, has its signal aborted', async (t) => {
@@ -320,42 +389,5 @@ test('a thread is terminated, and a process exits, with jobs in hand; they are d
   }
   worker.stop();
   await done;
-  await jobs.close();
-});
-
-test('workers are killed in the middle: every job that was taken in has one end', async (t) => {
-  const url = await redis(t);
-  const jobs = await JobManager.connect(url);
-  const file = fileURLToPath(new URL('../test-support/programs/worker-busy.mjs', import.meta.url));
-  const begin = async () => {
-    const child = spawn(process.execPath, [file, url], { stdio: ['ignore', 'pipe', 'inherit'] });
-    t.after(() => child.kill('SIGKILL'));
-    await once(child.stdout, 'data');
-    return child;
-  };
-  const count = 600;
-  const ends = new Map();
-  const events = await jobs.events().opened();
-  const follow = (async () => {
-    for await (const { event, id } of events) {
-      if (event === 'completed') {
-        ends.set(id, (ends.get(id) ?? 0) + 1);
-      }
-    }
-  })();
-  const workers = [await begin(), await begin()];
-  const specs = Array.from({ length: count }, (_, n) => ({ queue: 'q', payload: n, maxStalls: 50 }));
-  const taken = await jobs.enqueueMany(specs);
-  for (const share of [0.2, 0.4, 0.6]) {
-    await until(() => ends.size >= count * share, 'jobs are done');
-    workers.shift()?.kill('SIGKILL');
-    workers.push(await begin());
-  }
-  await until(() => ends.size === count, 'all are done');
-  events.close();
-  await follow;
-  const found = await jobs.get(taken.map(({ id }) => id ?? ''));
-  assert.deepEqual(found.map((job) => [job?.state, job?.result]), specs.map(({ payload }) => ['completed', payload]));
-  assert.ok([...ends.values()].every((times) => times === 1));
   await jobs.close();
 });

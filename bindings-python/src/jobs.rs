@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -147,9 +148,23 @@ async fn perform(jobs: &dyn Core, verb: &str, words: &str) -> Result<String, Job
     match verb {
         "backend" => write(&jobs.backend()),
         "enqueue" => {
-            let specs: Vec<JobSpec> = read(words)?;
-            let answers = jobs.enqueue(specs).await?;
-            write(&answers.into_iter().map(enqueued).collect::<Vec<Value>>())
+            let mut specs = Vec::new();
+            let mut refused = Vec::new();
+            for spec in read_each(words)? {
+                match spec {
+                    Ok(spec) => {
+                        specs.push(spec);
+                        refused.push(None);
+                    }
+                    Err(error) => refused.push(Some(error)),
+                }
+            }
+            let mut answers = jobs.enqueue(specs).await?.into_iter();
+            let told = refused.into_iter().map(|refused| {
+                let next = refused.map(Enqueued::Refused).or_else(|| answers.next());
+                enqueued(next.unwrap_or(Enqueued::Refused(JobError::Closed)))
+            });
+            write(&told.collect::<Vec<Value>>())
         }
         "get" => write(&jobs.get(&read::<Vec<JobId>>(words)?).await?),
         "find" => write(&jobs.find(&read(words)?).await?),
@@ -213,6 +228,15 @@ fn enqueued(answer: Enqueued) -> Value {
         Enqueued::Duplicate(id) => json!([id, false]),
         Enqueued::Refused(error) => Error::from(error).to_json(),
     }
+}
+
+/// Jobs that are asked for, each by itself: one that cannot be read keeps out no others.
+fn read_each(words: &str) -> Result<Vec<Result<JobSpec, JobError>>, JobError> {
+    if let Ok(specs) = serde_json::from_str::<Vec<JobSpec>>(words) {
+        return Ok(specs.into_iter().map(Ok).collect());
+    }
+    let texts: Vec<Box<RawValue>> = read(words)?;
+    Ok(texts.iter().map(|text| read(text.get())).collect())
 }
 
 fn read<T: DeserializeOwned>(words: &str) -> Result<T, JobError> {

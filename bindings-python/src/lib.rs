@@ -11,7 +11,9 @@ mod conversations;
 mod desk;
 mod dispatch;
 mod errors;
+mod job_attempts;
 mod jobs;
+mod orders;
 mod outcome;
 mod pool;
 mod program;
@@ -46,6 +48,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<conversations::TurnStream>()?;
     module.add_class::<desk::Desk>()?;
     module.add_class::<desk::Task>()?;
+    module.add_class::<job_attempts::JobAttempt>()?;
     module.add_class::<jobs::JobEvents>()?;
     module.add_class::<jobs::JobManager>()?;
     module.add_class::<outcome::Outcome>()?;
@@ -58,7 +61,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::AnswerStream>()?;
     module.add_class::<testing::ManualClock>()?;
     module.add_class::<testing::SimulatedEndpoint>()?;
-    module.add_class::<worker::JobAttempt>()?;
     module.add_class::<worker::Worker>()?;
     module.add_class::<wrapper::Wrapper>()?;
     Ok(())

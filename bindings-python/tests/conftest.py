@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -30,6 +31,10 @@ SCENARIO = {
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# A `make` in the background ignores it, and so would the programs that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 Make = Callable[..., Wrapper]
 
 
@@ -57,26 +62,73 @@ def free_port() -> int:
         return port
 
 
+class RedisServer:
+    """A Redis of our own, which can be killed and begin again with what it has kept."""
+
+    def __init__(self, *options: str) -> None:
+        own = ROOT / "tools/servers/redis-server"
+        program = str(own) if own.exists() else shutil.which("redis-server")
+        if program is None:
+            pytest.skip("no redis-server: `make test` installs one")
+        self._command = [program, "--bind", "127.0.0.1", "--save", "", *options]
+        self.port = free_port()
+        # The port may have been taken meanwhile.
+        while not self.begin():
+            self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def begin(self) -> bool:
+        """Begin; tells whether it is this server that answers at the port."""
+        self.process = subprocess.Popen(
+            [*self._command, "--port", str(self.port)], stdout=subprocess.DEVNULL
+        )
+        patience = time.monotonic() + 20
+        while self.process.poll() is None:
+            if f"process_id:{self.process.pid}\r" in self._info():
+                return True
+            assert time.monotonic() < patience, "the redis-server does not answer"
+            time.sleep(0.02)
+        return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _info(self) -> str:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as server:
+                server.sendall(b"INFO server\r\nQUIT\r\n")
+                with server.makefile("rb") as answer:
+                    return answer.read().decode()
+        except OSError:
+            return ""
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    own = ROOT / "tools/servers/redis-server"
-    program = str(own) if own.exists() else shutil.which("redis-server")
-    if program is None:
-        pytest.skip("no redis-server: `make test` installs one")
-    port = free_port()
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
-        stdout=subprocess.DEVNULL,
-    )
-    patience = time.monotonic() + 20
-    while time.monotonic() < patience:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.02)
-    yield f"redis://127.0.0.1:{port}"
+    server = RedisServer()
+    yield server.url
     server.kill()
-    server.wait()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that a test may stop and kill; what it has taken is on the disk."""
+    server = RedisServer("--appendonly", "yes", "--appendfsync", "always", "--dir", str(tmp_path))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where several processes have the same jobs."""
+    if request.param == "redis":
+        url: str = request.getfixturevalue("redis_url")
+        return url
+    return f"sqlite:{tmp_path}/jobs.db"
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import Make
-from credential_rotation import Credential, Wrapper
+from credential_rotation import Credential, JobManager, Wrapper
 from credential_rotation.testing import SimulatedEndpoint
 
 
@@ -33,6 +34,11 @@ from credential_rotation import Credential, Wrapper
 key, url = sys.argv[1:3]
 wrapper = Wrapper(credentials=[Credential("a", "sk-" + "secret-" + key)], base_url=url, model="m")
 """
+
+
+def listens(place: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(place) == 0
 
 
 def wait_until_asked(endpoint: SimulatedEndpoint) -> None:
@@ -161,24 +167,100 @@ def test_gunicorn_with_preload_serves(endpoint: SimulatedEndpoint, tmp_path: Pat
             return [wrapper.call("hello").output.encode()]
         """)
     )
-    socket = tmp_path / "s"
+    place = tmp_path / "s"
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2"]
     process = subprocess.Popen(
-        [*command, "--bind", f"unix:{socket}", "app:app"], cwd=tmp_path, stderr=subprocess.PIPE
+        [*command, "--bind", f"unix:{place}", "app:app"], cwd=tmp_path, stderr=subprocess.PIPE
     )
     try:
         give_up = time.monotonic() + 20
-        while not socket.exists():
+        while not place.exists():
             assert time.monotonic() < give_up
             assert process.poll() is None
             time.sleep(0.05)
-        transport = httpx.HTTPTransport(uds=str(socket), retries=3)
+        transport = httpx.HTTPTransport(uds=str(place), retries=3)
         with httpx.Client(transport=transport, timeout=10) as client:
             for _ in range(10):
                 assert client.get("http://gunicorn/").text == "answer to hello"
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+JOBS_APP = """
+import asyncio, os, threading
+from credential_rotation import JobManager, Worker
+
+queue = os.environ["QUEUE"]
+jobs = JobManager.connect(os.environ["JOBS_URL"])
+jobs.enqueue(queue, id="first")
+worker = Worker(jobs, [f"{queue}:2"])
+
+@worker.handler()
+async def where(job):
+    return os.getpid()
+
+thread = None
+
+def wsgi(environ, start):
+    global thread
+    if thread is None:
+        thread = threading.Thread(target=worker.run, daemon=True)
+        thread.start()
+    done = jobs.wait(jobs.enqueue(queue), timeout=30)
+    start("200 OK", [])
+    return [str(done.result).encode()]
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        running = asyncio.create_task(worker.arun())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        worker.stop()
+        await running
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    done = await jobs.await_(await jobs.aenqueue(queue), timeout=30)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(done.result).encode()})
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["gunicorn", "--preload", "--workers", "2", "--bind", "unix:s", "app:wsgi"],
+        ["uvicorn", "--workers", "2", "--uds", "s", "app:asgi"],
+    ],
+    ids=["gunicorn", "uvicorn"],
+)
+def test_the_processes_of_a_server_have_jobs_and_workers(
+    command: list[str], shared_url: str, queue: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(JOBS_APP)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=tmp_path,
+        env={**os.environ, "JOBS_URL": shared_url, "QUEUE": queue},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    place = str(tmp_path / "s")
+    try:
+        give_up = time.monotonic() + 60
+        while not listens(place):
+            assert time.monotonic() < give_up
+            assert process.poll() is None
+            time.sleep(0.05)
+        transport = httpx.HTTPTransport(uds=place)
+        with httpx.Client(transport=transport, timeout=60) as client:
+            served = {int(client.get("http://server/").text) for _ in range(10)}
+        assert process.pid not in served
+        assert JobManager.connect(shared_url).wait("first", timeout=30).state == "completed"
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 def test_the_interpreter_is_free_while_a_call_waits(make: Make) -> None:

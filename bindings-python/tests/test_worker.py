@@ -20,6 +20,7 @@ from credential_rotation import (
     InvalidJobError,
     JobContext,
     JobManager,
+    Lane,
     Snooze,
     Unrecoverable,
     Worker,
@@ -126,34 +127,65 @@ async def test_cancelling_reaches_coroutines_and_functions(jobs: JobManager, que
     for _ in names:
         await begun.acquire()
     await jobs.acancel(*names)
-    for name in names:
-        job = await jobs.await_(name, timeout=SOON)
-        # A function that gives way by returning has succeeded in what it did.
-        assert job.state in ("cancelled", "completed")
+    sync, coroutine = [await jobs.await_(name, timeout=SOON) for name in names]
+    # A function that gives way by returning has succeeded in what it did.
+    assert (sync.state, coroutine.state) == ("completed", "cancelled")
     worker.stop()
     await running
     assert sorted(ended) == ["async", "sync"]
 
 
-async def test_a_handler_that_blocks_the_loop_for_ten_leases_loses_nothing(
-    jobs: JobManager,
-    queue: str,
+async def test_a_stop_before_it_runs_is_remembered(jobs: JobManager, queue: str) -> None:
+    worker = Worker(jobs, [queue])
+    worker.handler()(lambda _: None)
+    name = await jobs.aenqueue(queue)
+    worker.stop()
+    report = await asyncio.wait_for(worker.arun(), SOON)
+    assert sum(report.values()) == 0
+    # Not for ever: it was told to this run.
+    running = await working(worker)
+    assert (await jobs.await_(name, timeout=SOON)).state == "completed"
+    with pytest.raises(RuntimeError, match="runs already"):
+        await worker.arun()
+    worker.stop()
+    await running
+
+
+async def test_lanes_have_weights_and_their_slots_can_be_changed(
+    jobs: JobManager, queue: str
 ) -> None:
-    worker = Worker(jobs, [f"{queue}:2"], lease=0.3)
-    runs = 0
+    lane: Lane = {"queues": [queue, f"{queue}-b"], "concurrency": 1, "weights": [2, 1]}
+    worker = Worker(jobs, [lane], id=f"w-{queue}")
+    here = 0
+    both = asyncio.Event()
 
     @worker.handler()
-    async def block(job: JobContext) -> int:
-        nonlocal runs
-        runs += 1
-        time.sleep(3.0)  # noqa: ASYNC251 - it is what must do no harm
-        return runs
+    async def meet(job: JobContext) -> list[Any]:
+        nonlocal here
+        here += 1
+        if here == 2:
+            both.set()
+        await both.wait()
+        return [job.tags, job.priority, job.max_attempts]
 
+    assert worker.id is None
+    worker.set_concurrency(f"{queue},{queue}-b", 2)
     running = await working(worker)
-    job = await jobs.await_(await jobs.aenqueue(queue), timeout=SOON)
-    assert (job.result, job.stalls, job.attempt) == (1, 0, 1)
+    more = {"tags": ["a"], "priority": 7, "max_attempts": 2, "timeout_ms": 10_000}
+    names = [await jobs.aenqueue(name, **more) for name in (queue, f"{queue}-b")]
+    for name in names:
+        job = await jobs.await_(name, timeout=SOON)
+        assert (job.result, job.worker) == ([["a"], 7, 2], f"w-{queue}")
+    assert worker.id == f"w-{queue}"
+    with pytest.raises(InvalidJobError, match="no lane `other`"):
+        worker.set_concurrency("other", 1)
+    with pytest.raises(InvalidJobError, match="concurrency"):
+        worker.set_concurrency(f"{queue},{queue}-b", 0)
     worker.stop()
-    assert (await running)["lost"] == 0
+    await running
+    worker.set_concurrency("other", 1)
+    with pytest.raises(InvalidJobError, match="no lane `other`"):
+        await worker.arun()
 
 
 async def test_ending_the_task_gives_jobs_back(jobs: JobManager, queue: str) -> None:
@@ -177,8 +209,19 @@ async def test_ending_the_task_gives_jobs_back(jobs: JobManager, queue: str) -> 
 
 def test_what_cannot_be_is_told(redis_url: str) -> None:
     jobs = JobManager.connect(redis_url)
-    with pytest.raises(InvalidJobError, match="concurrency"):
-        Worker(jobs, ["a:0"])
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"queues": ["a:0"]}, "concurrency"),
+        ({"queues": [{"queues": ["a"], "concurrency": 1, "weights": [1, 2]}]}, "weights"),
+        ({"queues": [{"queues": ["a"]}]}, "options"),
+        ({"queues": ["a"], "webhooks": {"bogus": 1}}, "bogus"),
+        ({"queues": ["a"], "timeout": float("inf")}, "options"),
+        ({"queues": ["a"], "lease": float("nan")}, "options"),
+    ]
+    for options, words in wrong:
+        with pytest.raises(InvalidJobError, match=words):
+            Worker(jobs, **options)
+    for span in (1e300, 10**30):
+        Worker(jobs, ["a"], timeout=span, grace=span)
     worker = Worker(jobs, [])
     with pytest.raises(InvalidJobError, match="lane"):
         asyncio.run(worker.arun())
@@ -302,6 +345,12 @@ def test_the_program_runs_the_handlers_of_a_module(
     worker.terminate()
     out, _ = worker.communicate(timeout=SOON)
     assert (out, worker.returncode) == ("stopped: 1 completed, 0 failed, 0 given back\n", 0)
+    (tmp_path / "worker.py").write_text(APP)
+    name = jobs.enqueue("worker", {"text": "ciao"})
+    worker = subprocess.Popen([*program, "--queues", "worker", "--app", "worker"], cwd=tmp_path)
+    assert jobs.wait(name, timeout=SOON).result == "CIAO"
+    worker.terminate()
+    assert worker.wait(SOON) == 0
     for app, words in [("nowhere", "No module named"), ("tasks:shout", "it has 0 `Handlers`")]:
         wrong = subprocess.run(
             [*program, "--queues", "q", "--app", app], cwd=tmp_path, capture_output=True, text=True

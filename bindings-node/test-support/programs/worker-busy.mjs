@@ -4,6 +4,10 @@ import { JobManager, Worker } from 'credential-rotation';
 const jobs = await JobManager.connect(process.argv[2] ?? '');
 const worker = new Worker(jobs, { queues: ['q:4'], leaseMs: 300 });
 worker.handler('q', async (job) => {
+  if (job.payload % 100 === 0) {
+    // Longer than its lease, and nothing else of this thread runs.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 450);
+  }
   await new Promise((resolve) => setTimeout(resolve, 5));
   return job.payload;
 });

@@ -90,6 +90,7 @@ from credential_rotation.stream import AnswerStream, AsyncAnswerStream
 from credential_rotation.wrapper import Wrapper
 
 if TYPE_CHECKING:
+    from credential_rotation.attempt import Cancelled, JobContext, Snooze, Unrecoverable
     from credential_rotation.conversation import (
         AsyncTurnStream,
         Conversation,
@@ -108,14 +109,7 @@ if TYPE_CHECKING:
         SessionPage,
         Transcript,
     )
-    from credential_rotation.worker import (
-        Handlers,
-        JobContext,
-        Snooze,
-        Unrecoverable,
-        WebhookOptions,
-        Worker,
-    )
+    from credential_rotation.worker import Handlers, Lane, WebhookOptions, Worker
 
 __all__ = [
     "QUOTA_PATTERNS",
@@ -131,6 +125,7 @@ __all__ = [
     "BackendUnavailableError",
     "BackendUnsuitableError",
     "CallResult",
+    "Cancelled",
     "CliNotFoundError",
     "ClosedError",
     "Conversation",
@@ -176,6 +171,7 @@ __all__ = [
     "JobManager",
     "JobPage",
     "JobTooLargeError",
+    "Lane",
     "LockError",
     "LockTimeoutError",
     "ManagerClosedError",
@@ -261,10 +257,12 @@ _LATER = {
     "JobEvents": "jobs",
     "JobManager": "jobs",
     "JobPage": "jobs",
+    "Cancelled": "attempt",
+    "JobContext": "attempt",
+    "Snooze": "attempt",
+    "Unrecoverable": "attempt",
     "Handlers": "worker",
-    "JobContext": "worker",
-    "Snooze": "worker",
-    "Unrecoverable": "worker",
+    "Lane": "worker",
     "WebhookOptions": "worker",
     "Worker": "worker",
 }

@@ -34,7 +34,9 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--grace", type=float)
     parser.add_argument("--allow-private-webhooks", action="store_true")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args([word for word in words if word != "worker"])
+    # The first one is this program's name; others may be a queue's, or a module's.
+    nth = words.index("worker")
+    given = parser.parse_args([*words[:nth], *words[nth + 1 :]])
     if given.url is None:
         return _complain(
             "say where the jobs are by --url, or set CREDENTIAL_ROTATION_URL", BAD_INPUT

@@ -47,6 +47,18 @@ class LoopDesk:
         finally:
             self._futures.pop(number, None)
 
+    def future(self, submit: Callable[..., _native.Task], *words: Any) -> asyncio.Future[Any]:
+        """Hand work in that goes on to its end, whoever waits for its result."""
+        number = self._next_number()
+        future = self._futures[number] = self._create_future()
+        future.add_done_callback(lambda _: self._futures.pop(number, None))
+        try:
+            submit(self._core, number, *words)
+        except BaseException:
+            future.cancel()
+            raise
+        return future
+
     def _deliver(self) -> None:
         for number, succeeded, value in self._core.take():
             future = self._futures.get(number)

@@ -1,4 +1,4 @@
-"""Threads for providers' plain code: Python's own, so that they may end with the process."""
+"""Threads for the user's plain code: Python's own, so that they may end with the process."""
 
 from __future__ import annotations
 
@@ -11,29 +11,47 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from contextvars import Context
 
-_MOST = 512
+_MOST_PROVIDERS = 512
 _IDLE_SECONDS = 10
 
 _Work = tuple["Context", Callable[[Any], None], Any]
 
 
-class _Hands:
-    """As many threads as there is work at once, up to a limit; idle ones go."""
+class Hands:
+    """As many threads as there is work at once, up to a limit if there is one; idle ones go."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, most: int | None = None) -> None:
+        self._name = name
+        self._most = most
         self._work: deque[_Work] = deque()
         self._changed = Condition()
         self._idle = 0
         self._threads = 0
 
-    def run(self, work: _Work) -> None:
+    def run(self, context: Context, function: Callable[[Any], None], argument: Any) -> None:
+        """Call this in a context, on a thread where it may take its time."""
+        work = (context, function, argument)
         with self._changed:
             self._work.append(work)
             self._changed.notify()
-            needed = self._idle < len(self._work) and self._threads < _MOST
+            free = self._most is None or self._threads < self._most
+            needed = free and self._idle < len(self._work)
             self._threads += needed
         if needed:
-            Thread(target=self._serve, name="credential-rotation-provider", daemon=True).start()
+            try:
+                Thread(target=self._serve, name=self._name, daemon=True).start()
+            except RuntimeError:
+                if self._take_back(work):
+                    raise
+
+    def _take_back(self, work: _Work) -> bool:
+        """There is no thread for this: tell whether no other one has taken it either."""
+        with self._changed:
+            self._threads -= 1
+            waits = work in self._work
+            if waits:
+                self._work.remove(work)
+            return waits
 
     def _serve(self) -> None:
         while (work := self._next()) is not None:
@@ -53,17 +71,21 @@ class _Hands:
             return None
 
 
-_hands = _Hands()
+def _for_providers() -> Hands:
+    return Hands("credential-rotation-provider", _MOST_PROVIDERS)
+
+
+_hands = _for_providers()
 
 
 def run(context: Context, function: Callable[[Any], None], argument: Any) -> None:
-    """Call this in a context, on a thread where it may take its time."""
-    _hands.run((context, function, argument))
+    """Call this part of a provider in a context, on a thread where it may take its time."""
+    _hands.run(context, function, argument)
 
 
 def _start_anew() -> None:
     global _hands
-    _hands = _Hands()
+    _hands = _for_providers()
 
 
 # A forked child has none of its parent's threads.

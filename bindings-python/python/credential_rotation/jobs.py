@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 from credential_rotation import _desk, _native
 from credential_rotation.errors import CredentialRotationError, from_details
@@ -20,9 +20,13 @@ __all__ = ["Enqueued", "Job", "JobEvents", "JobManager", "JobPage"]
 JobSpec = Mapping[str, Any]
 """A job as it is asked for: ``queue`` and any of ``id``, ``kind``, ``payload``, ``priority``,
 ``delay_ms``, ``run_at``, ``max_attempts``, ``max_stalls``, ``retry``, ``timeout_ms``, ``deadline``,
-``unique_key``, ``unique_for_ms``, ``group``, ``session``, ``tags``, ``result_ttl_ms``."""
+``unique_key``, ``unique_for_ms``, ``group``, ``session``, ``webhook``, ``tags``,
+``result_ttl_ms``."""
 
 Rows = list[dict[str, Any]]
+Refusals = list[CredentialRotationError | None]
+
+_CENTURY = 3.2e9
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Enqueued:
     """Whether it was taken in; if not, one of its id or unique key was there."""
     error: CredentialRotationError | None = None
     """Why it was refused."""
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it, or one of its unique key, was there before."""
+        return self.error is None and not self.added
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,8 @@ class JobPage:
 class JobManager:
     """Jobs at a URL: ``memory:``, ``sqlite:PATH``, ``redis://…`` and more.
 
-    Each verb has a form for coroutines, with an ``a`` before its name.
+    Each verb has a form for coroutines, with an ``a`` before its name; that of ``wait`` is
+    ``await_``.
     """
 
     def __init__(self, native: _native.JobManager) -> None:
@@ -182,13 +192,24 @@ class JobManager:
         """Do the same from a coroutine."""
         return dict(zip(ids, await self._aask("delete", ids), strict=True))
 
-    def retry(self, *ids: str) -> None:
-        """Let jobs that have ended wait again, with all their attempts."""
-        _raise_first(self._ask("retry", ids))
+    @overload
+    def retry(self, id: str, /) -> None: ...
+    @overload
+    def retry(self, *ids: str) -> Refusals: ...
+    def retry(self, *ids: str) -> Refusals | None:
+        """Let jobs that have ended wait again, with all their attempts.
 
-    async def aretry(self, *ids: str) -> None:
+        Raises if one job cannot; of many, gives each one's error or ``None``.
+        """
+        return _refusals(self._ask("retry", ids))
+
+    @overload
+    async def aretry(self, id: str, /) -> None: ...
+    @overload
+    async def aretry(self, *ids: str) -> Refusals: ...
+    async def aretry(self, *ids: str) -> Refusals | None:
         """Do the same from a coroutine."""
-        _raise_first(await self._aask("retry", ids))
+        return _refusals(await self._aask("retry", ids))
 
     def wait(self, id: str, *, timeout: float = 3600.0) -> Job:
         """Wait for a job's end, at most so many seconds; then a ``WaitTimeoutError``."""
@@ -200,35 +221,59 @@ class JobManager:
 
     def log(self, id: str) -> Rows:
         """Give the last lines of a job's log, oldest first: ``at`` and ``text``."""
-        lines: Rows = self._ask("log", id)
-        return lines
+        return _rows(self._ask("log", id))
+
+    async def alog(self, id: str) -> Rows:
+        """Do the same from a coroutine."""
+        return _rows(await self._aask("log", id))
 
     def pause(self, queue: str) -> None:
         """Stop claims of a queue; running jobs go on."""
         self._ask("pause", {"queue": queue, "paused": True})
 
+    async def apause(self, queue: str) -> None:
+        """Do the same from a coroutine."""
+        await self._aask("pause", {"queue": queue, "paused": True})
+
     def resume(self, queue: str) -> None:
         """Allow claims again."""
         self._ask("pause", {"queue": queue, "paused": False})
+
+    async def aresume(self, queue: str) -> None:
+        """Do the same from a coroutine."""
+        await self._aask("pause", {"queue": queue, "paused": False})
 
     def set_limits(self, queue: str, **limits: Any) -> None:
         """Set a queue's limits, for all workers; what is left out has its default."""
         self._ask("set_limits", {"queue": queue, "limits": limits})
 
+    async def aset_limits(self, queue: str, **limits: Any) -> None:
+        """Do the same from a coroutine."""
+        await self._aask("set_limits", {"queue": queue, "limits": limits})
+
     def limits(self, queue: str) -> dict[str, Any]:
         """Give a queue's limits."""
-        limits: dict[str, Any] = self._ask("limits", queue)
-        return limits
+        return dict(self._ask("limits", queue))
+
+    async def alimits(self, queue: str) -> dict[str, Any]:
+        """Do the same from a coroutine."""
+        return dict(await self._aask("limits", queue))
 
     def sweep(self) -> int:
         """Promote, take back and drop what is due in queues without workers."""
         return int(self._ask("sweep"))
 
+    async def asweep(self) -> int:
+        """Do the same from a coroutine."""
+        return int(await self._aask("sweep"))
+
     def purge(self, queue: str, *states: str, older_than: float = 0.0) -> int:
         """Drop jobs that ended in these states so many seconds ago; tells how many."""
-        ended = list(states or ("completed", "failed", "cancelled"))
-        words = {"queue": queue, "states": ended, "older_than_ms": int(older_than * 1000)}
-        return int(self._ask("purge", words))
+        return int(self._ask("purge", _purge(queue, states, older_than)))
+
+    async def apurge(self, queue: str, *states: str, older_than: float = 0.0) -> int:
+        """Do the same from a coroutine."""
+        return int(await self._aask("purge", _purge(queue, states, older_than)))
 
     def put_schedule(self, name: str, cron: str, job: JobSpec, **more: Any) -> None:
         """Set, or replace, a schedule.
@@ -237,31 +282,68 @@ class JobManager:
         """
         self._ask("put_schedule", {"name": name, "cron": cron, "job": dict(job), **more})
 
+    async def aput_schedule(self, name: str, cron: str, job: JobSpec, **more: Any) -> None:
+        """Do the same from a coroutine."""
+        await self._aask("put_schedule", {"name": name, "cron": cron, "job": dict(job), **more})
+
     def delete_schedule(self, name: str) -> bool:
         """Remove a schedule; tells whether it was there."""
         return bool(self._ask("delete_schedule", name))
 
+    async def adelete_schedule(self, name: str) -> bool:
+        """Do the same from a coroutine."""
+        return bool(await self._aask("delete_schedule", name))
+
     def schedules(self) -> Rows:
         """Give all schedules, by name."""
-        schedules: Rows = self._ask("schedules")
-        return schedules
+        return _rows(self._ask("schedules"))
+
+    async def aschedules(self) -> Rows:
+        """Do the same from a coroutine."""
+        return _rows(await self._aask("schedules"))
 
     def workers(self) -> Rows:
         """Give the workers that were there lately."""
-        workers: Rows = self._ask("workers")
-        return workers
+        return _rows(self._ask("workers"))
+
+    async def aworkers(self) -> Rows:
+        """Do the same from a coroutine."""
+        return _rows(await self._aask("workers"))
 
     def metrics(self) -> str:
         """Give what is counted, in Prometheus' text form; the names are in ``docs/jobs.md``."""
         return str(self._ask("metrics"))
 
+    async def ametrics(self) -> str:
+        """Do the same from a coroutine."""
+        return str(await self._aask("metrics"))
+
     def events(self) -> JobEvents:
         """Follow what happens from now on, in this and other processes."""
         return JobEvents(self._core.events())
 
+    async def aevents(self) -> JobEvents:
+        """Do the same from a coroutine."""
+        return await asyncio.to_thread(self.events)
+
     def close(self) -> None:
         """End waits and events. What was taken in stays."""
         self._ask("close")
+
+    async def aclose(self) -> None:
+        """Do the same from a coroutine."""
+        await self._aask("close")
+
+    async def __aenter__(self) -> JobManager:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
     def __enter__(self) -> JobManager:
         return self
@@ -337,7 +419,16 @@ def _spec(queue: str, payload: Any, more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wait(id: str, timeout: float) -> dict[str, Any]:
-    return {"id": id, "at_most_ms": max(0, int(timeout * 1000))}
+    return {"id": id, "at_most_ms": _ms(timeout)}
+
+
+def _purge(queue: str, states: Iterable[str], older_than: float) -> dict[str, Any]:
+    ended = [*states] or ["completed", "failed", "cancelled"]
+    return {"queue": queue, "states": ended, "older_than_ms": _ms(older_than)}
+
+
+def _ms(seconds: float) -> int:
+    return int(min(max(0.0, seconds), _CENTURY) * 1000)
 
 
 def _job(told: dict[str, Any]) -> Job:
@@ -368,7 +459,15 @@ def _id(answer: Enqueued) -> str:
     return str(answer.id)
 
 
-def _raise_first(errors: list[dict[str, Any] | None]) -> None:
-    for error in errors:
-        if error is not None:
-            raise from_details(error)
+def _refusals(told: list[dict[str, Any] | None]) -> Refusals | None:
+    errors = [from_details(error) if error else None for error in told]
+    if len(errors) != 1:
+        return errors
+    if errors[0] is not None:
+        raise errors[0]
+    return None
+
+
+def _rows(told: Any) -> Rows:
+    rows: Rows = told
+    return rows

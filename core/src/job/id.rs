@@ -16,7 +16,8 @@ pub const ID_LIMIT: usize = 200;
 pub struct JobId(Arc<str>);
 
 impl JobId {
-    /// A new one: a version 7 UUID, so that later ones sort behind.
+    /// A new one: a version 7 UUID, so that later ones sort behind. Its chance is the
+    /// system's, so that forked processes make different ones.
     #[must_use]
     pub fn new() -> Self {
         let mut text = [0; uuid::fmt::Simple::LENGTH];
