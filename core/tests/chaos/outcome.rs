@@ -14,6 +14,8 @@ use crate::told::Told;
 
 /// How long everything may take to end once the faults are over.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long nothing may come to an end then.
+const STANDSTILL: Duration = Duration::from_secs(30);
 /// How long an event may take to be told.
 const HEARING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
@@ -36,6 +38,7 @@ pub(crate) async fn check(
         in_time("the backend does not come back");
         tokio::time::sleep(LOOK).await;
     }
+    let mut last = (usize::MAX, Instant::now());
     let mut open: Vec<JobId> = producer.accepted.iter().cloned().collect();
     while !open.is_empty() {
         let found = jobs.get(&open).await.unwrap_or_default();
@@ -52,7 +55,11 @@ pub(crate) async fn check(
             .filter(|job| !ended(Some(job)))
             .take(3)
             .collect();
-        in_time(&format!("not finished: {first:?}"));
+        if open.len() < last.0 {
+            last = (open.len(), Instant::now());
+        }
+        let moves = last.1.elapsed() < STANDSTILL;
+        assert!(moves && Instant::now() < end, "not finished: {first:?}");
         crew.look_after();
         tokio::time::sleep(LOOK).await;
     }

@@ -142,6 +142,8 @@ local function finish(id, run, state)
   local kept = state == FAILED and meta.failed_ttl or run[TTL]
   if kept <= 0 then
     forget(id, run)
+    -- To be answered.
+    run[STATE] = state
     return false
   end
   run[STATE], run[FINISHED] = state, now
