@@ -22,7 +22,7 @@ pub(crate) struct Producer {
 impl Producer {
     pub(crate) async fn produce(&mut self, jobs: &SharedJobs, chance: &mut fastrand::Rng) {
         let mut batch: Vec<JobSpec> = std::mem::take(&mut self.unsure).into_values().collect();
-        for _ in 0..chance.usize(1..20) {
+        for _ in 0..chance.usize(1..12) {
             self.next += 1;
             let spec = JobSpec::new(QUEUE, Payload::of(&self.next).unwrap()).with(|job| {
                 job.id = Some(id_of(self.next));
