@@ -1,7 +1,7 @@
 //! What each move does to a job. Pure: no clock, no storage.
 //!
-//! The backends that keep jobs in this process or in SQLite apply these; the Redis
-//! scripts do the same, and the conformance suite holds all to it.
+//! The backends that keep jobs in this process or in SQLite apply these; the Redis scripts
+//! do the same. The conformance suite, and by chance `tests/twins.rs`, hold all to it.
 
 use super::{Failure, JobSpec, JobState, JobStatus, Move, Outcome, failure_kind};
 use crate::clock::{EpochMillis, term};

@@ -21,8 +21,6 @@ mod settle;
 mod tests;
 mod tidy;
 pub(crate) mod trouble;
-#[cfg(test)]
-mod twin;
 mod watch;
 mod writer;
 

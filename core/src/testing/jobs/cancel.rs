@@ -22,6 +22,11 @@ pub(super) async fn a_waiting_job_is_cancelled_at_once(store: Store) {
         Some(START)
     );
     assert_eq!(store.counts().await.cancelled, 2);
+    // One that is not kept is told to be called off all the same.
+    let unkept = job().with_id(id("unkept"));
+    store.add(unkept.with(|job| job.result_ttl_ms = 0)).await;
+    let states = store.another.cancel(&[id("unkept")]).await.unwrap();
+    assert_eq!(states, [Some(JobState::Cancelled)]);
 }
 
 pub(super) async fn a_running_job_is_told_and_its_retry_gives_way(store: Store) {

@@ -155,6 +155,8 @@ local function finish(id, run, state, result)
   local kept = state == FAILED and meta.failed_ttl or run[TTL]
   if kept <= 0 then
     forget(id, run)
+    -- To be answered.
+    run[STATE] = state
     return false
   end
   ignore_deadline(id, run)
