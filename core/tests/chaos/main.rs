@@ -5,7 +5,7 @@
 //! connections are cut and delayed; the file is held by others, and the workers' clocks
 //! jump all the while. Then the faults end, and everything that was accepted must come to
 //! an end that fits all that was seen of it: `outcome.rs` has the rules.
-//! `CHAOS_SECONDS` is how long the faults go on for each backend (default 45), `SEED`
+//! `CHAOS_SECONDS` is how long the faults go on for each backend (default 60), `SEED`
 //! repeats a run.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -36,7 +36,7 @@ const LEASE: Duration = Duration::from_millis(800);
 
 fn seconds() -> u64 {
     let set = std::env::var("CHAOS_SECONDS").ok();
-    set.and_then(|seconds| seconds.parse().ok()).unwrap_or(45)
+    set.and_then(|seconds| seconds.parse().ok()).unwrap_or(60)
 }
 
 fn chance() -> fastrand::Rng {

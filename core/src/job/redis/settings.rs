@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use redis::Value;
+
 use super::decode::{Parts, garbled};
 use super::scripts::{Args, PURGE, SWEEP};
 use super::{RedisJobs, STEP, text};

@@ -46,7 +46,7 @@ pub(super) async fn completed_and_cancelled_jobs_are_kept_by_number_together(sto
             let claimed = store.claim_one().await;
             store.settle(&claimed, done()).await.unwrap();
         } else {
-            store.one.cancel(&[name.clone()]).await.unwrap();
+            store.one.cancel(std::slice::from_ref(&name)).await.unwrap();
         }
         names.push(name);
         store.pass(ms(1));
