@@ -264,6 +264,7 @@ async fn a_list_of_queues_that_a_server_forgot_is_written_anew() {
     redis.cli(&["DEL", "cr:queues"]);
     let presence = Presence {
         worker: "w".to_owned(),
+        instance: "1".to_owned(),
         host: String::new(),
         pid: 1,
         queues: vec!["mail,work:2".to_owned()],
