@@ -5,7 +5,7 @@ import { basename } from 'node:path';
 
 import {
   Conversations as NativeConversations,
-  MAX_DOCUMENT_BYTES,
+  maxDocumentBytes,
   readDocument as nativeRead,
   stage as nativeStage,
   type TurnStream as NativeTurn,
@@ -381,7 +381,7 @@ async function beginningOf(path: string): Promise<Buffer> {
     throw new Error(`${path} is no regular file`);
   }
   const parts: Buffer[] = [];
-  for await (const part of createReadStream(path, { end: MAX_DOCUMENT_BYTES })) {
+  for await (const part of createReadStream(path, { end: maxDocumentBytes() })) {
     parts.push(part as Buffer);
   }
   return Buffer.concat(parts);

@@ -21,7 +21,9 @@ use crate::wrapper::Wrapper;
 
 /// Bytes that a document may have.
 #[napi]
-pub(crate) const MAX_DOCUMENT_BYTES: u32 = document::MAX_BYTES;
+pub(crate) fn max_document_bytes() -> u32 {
+    document::MAX_BYTES
+}
 
 /// One batch has at most so many pieces: text goes on while it is being read.
 const MOST_PIECES: usize = 64;
@@ -97,7 +99,7 @@ pub(crate) fn read_document(
     options: String,
 ) -> napi::Result<()> {
     // One byte too many tells as much as all of them.
-    let most = body.len().min(MAX_DOCUMENT_BYTES as usize + 1);
+    let most = body.len().min(document::MAX_BYTES as usize + 1);
     let body = Bytes::copy_from_slice(&body[..most]);
     desk.shared().submit(number, async move {
         let read = move || document::wire::read_json(&body, &options);
