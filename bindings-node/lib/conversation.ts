@@ -1,9 +1,11 @@
 /** Conversations: sessions that speak with a model, and learn from documents. */
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 
 import {
   Conversations as NativeConversations,
+  maxDocumentBytes,
   readDocument as nativeRead,
   sessionName as nativeName,
   stage as nativeStage,
@@ -382,12 +384,24 @@ async function contentOf(
   source: Exclude<DocumentSource, Material>,
 ): Promise<{ body: Buffer; name: string | undefined }> {
   if (typeof source === 'string') {
-    return { body: await readFile(source), name: basename(source) };
+    return { body: await beginningOf(source), name: basename(source) };
   }
   if (source instanceof Uint8Array) {
     return { body: Buffer.from(source), name: undefined };
   }
   return { body: Buffer.from(source.body), name: source.name };
+}
+
+/** A file's content, or as much of it as shows that it is too large. */
+async function beginningOf(path: string): Promise<Buffer> {
+  if (!(await stat(path)).isFile()) {
+    throw new Error(`${path} is no regular file`);
+  }
+  const parts: Buffer[] = [];
+  for await (const part of createReadStream(path, { end: maxDocumentBytes() })) {
+    parts.push(part as Buffer);
+  }
+  return Buffer.concat(parts);
 }
 
 function isMaterial(source: DocumentSource): source is Material {

@@ -20,6 +20,12 @@ use crate::runtime;
 use crate::sessions::SessionManager;
 use crate::wrapper::Wrapper;
 
+/// Bytes that a document may have.
+#[napi]
+pub(crate) fn max_document_bytes() -> u32 {
+    document::MAX_BYTES
+}
+
 /// One batch has at most so many pieces: text goes on while it is being read.
 const MOST_PIECES: usize = 64;
 
@@ -100,7 +106,9 @@ pub(crate) fn read_document(
     body: Buffer,
     options: String,
 ) -> napi::Result<()> {
-    let body = Bytes::copy_from_slice(&body);
+    // One byte too many tells as much as all of them.
+    let most = body.len().min(document::MAX_BYTES as usize + 1);
+    let body = Bytes::copy_from_slice(&body[..most]);
     desk.shared().submit(number, async move {
         let read = move || document::wire::read_json(&body, &options);
         let read = tokio::task::spawn_blocking(read).await;

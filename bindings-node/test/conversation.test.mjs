@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -223,6 +223,16 @@ test('it learns and writes although its workers are killed', async (context) => 
   assert.equal(resultOf(done)['text'], 'at last');
   assert.equal((await sessions.get('s')).turns, 2);
   assert.equal(endpoint.hits('sk-secret-a'), 4);
+});
+
+test('no more of a document is read than shows that it is too large', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'documents-'));
+  context.after(() => { rmSync(folder, { recursive: true }); });
+  const large = join(folder, 'large.pdf');
+  writeFileSync(large, '%PDF-1.7');
+  truncateSync(large, 2 ** 30);
+  assert.equal(await code(readDocument(large)), 'document_too_large');
+  await assert.rejects(readDocument(folder), /no regular file/);
 });
 
 test('documents are read, and refused by what they are', async () => {

@@ -41,6 +41,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program::run_cli, module)?)?;
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
     module.add_function(wrap_pyfunction!(conversations::read_document, module)?)?;
+    module.add(
+        "MAX_DOCUMENT_BYTES",
+        credential_rotation::document::MAX_BYTES,
+    )?;
     module.add_function(wrap_pyfunction!(conversations::stage, module)?)?;
     module.add_function(wrap_pyfunction!(conversations::session_name, module)?)?;
     module.add_class::<accounts::AccountsFolder>()?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use credential_rotation::document::{
     Document, DocumentError, DocumentKind, Limits, read, read_path, read_with,
 };
-use made::{Pdf, composite, packed_zeros, shown};
+use made::{Pdf, composite, hostile, packed, packed_zeros, pdf_with_font, saved, shown};
 
 /// Texts at their places.
 type Texts = &'static [(i32, i32, &'static str)];
@@ -238,22 +238,7 @@ fn filters_may_stand_elsewhere_and_parts_are_joined() {
 fn a_locked_file_is_refused_and_one_that_opens_by_itself_is_read() {
     let file = Pdf::of(&[&shown(&[(72, 700, "secret words")])]);
     for (password, wanted) in [("", None), ("1234", Some("document_encrypted"))] {
-        let mut document = lopdf::Document::load_mem(&file).unwrap();
-        let id = lopdf::Object::string_literal("0123456789abcdef");
-        document
-            .trailer
-            .set("ID", lopdf::Object::Array(vec![id.clone(), id]));
-        let version = lopdf::EncryptionVersion::V2 {
-            document: &document,
-            owner_password: "owner",
-            user_password: password,
-            key_length: 128,
-            permissions: lopdf::Permissions::all(),
-        };
-        let state = lopdf::EncryptionState::try_from(version).unwrap();
-        document.encrypt(&state).unwrap();
-        let mut locked = Vec::new();
-        document.save_to(&mut locked).unwrap();
+        let locked = saved(&file, Some(password));
         let opened = read(&locked, None, &Limits::default());
         match wanted {
             None => assert_eq!(opened.unwrap().text(), "secret words"),
@@ -348,6 +333,152 @@ fn a_damaged_file_is_repaired_as_far_as_it_goes() {
     }
 }
 
+/// A file of six pages, and where its objects begin.
+fn six_pages() -> (Vec<u8>, Vec<usize>) {
+    let contents: Vec<String> = (0..6)
+        .map(|n| shown(&[(72, 700, &format!("page {n}"))]))
+        .collect();
+    let contents: Vec<&str> = contents.iter().map(String::as_str).collect();
+    let file = Pdf::of(&contents);
+    let starts = memchr::memmem::find_iter(&file, b" 0 obj").map(|at| {
+        let line = file[..at].iter().rposition(|byte| *byte == b'\n');
+        line.unwrap() + 1
+    });
+    let starts = starts.collect();
+    (file, starts)
+}
+
+#[test]
+fn pages_are_found_wherever_they_lie() {
+    let whole = |file: &[u8]| {
+        let read = read(file, Some("a.pdf"), &Limits::default()).unwrap();
+        let pages: Vec<&str> = read.pages.iter().map(|page| page.text.as_str()).collect();
+        let wanted = ["page 0", "page 1", "page 2", "page 3", "page 4", "page 5"];
+        assert_eq!((&pages[..], read.page_count), (&wanted[..], 6));
+        read.warnings
+    };
+    let (file, starts) = six_pages();
+    // Something stands in front of one of them, and all that follow are elsewhere.
+    for at in starts.iter().skip(1) {
+        let mut moved = file.clone();
+        drop(moved.splice(at..at, b"%more\n".iter().copied()));
+        assert!(whole(&moved).is_empty());
+    }
+    // The catalog, or that and the tree of pages, are gone.
+    let table = memchr::memmem::find(&file, b"xref\n0").unwrap();
+    assert!(whole(&[&file[..starts[0]], &file[starts[1]..table]].concat()).is_empty());
+    assert!(whole(&[&file[..starts[0]], &file[starts[2]..table]].concat()).is_empty());
+    assert!(whole(&[&file[..starts[0]], &file[starts[2]..]].concat()).is_empty());
+    // One of them is gone: that is said.
+    let last = starts[starts.len() - 1];
+    let less = [&file[..last], &file[table..]].concat();
+    let read = read(&less, Some("a.pdf"), &Limits::default()).unwrap();
+    assert_eq!((read.page_count, read.warnings.len()), (5, 1));
+    assert!(read.warnings[0].contains("cannot be found"));
+}
+
+#[test]
+fn what_writers_get_wrong_is_forgiven() {
+    let content = shown(&[(72, 700, "still here")]);
+    let file = String::from_utf8(Pdf::of(&[&content])).unwrap();
+    let length = format!("/Length {} ", content.len());
+    let rows = [
+        (length.as_str(), "/Length 9999 "),
+        (&length, "/Length 5 "),
+        (&length, "/Length 77 0 R "),
+        (&length, "/Length (none) "),
+        (&length, "/Filter [] "),
+        (&length, "/Filter null "),
+        ("\nendstream", "endstream"),
+        ("\nendstream", ""),
+        ("\nendobj", ""),
+        ("stream\nBT", "stream \r\nBT"),
+        ("/MediaBox [0 0 612 792]", "/MediaBox [0 0 6.1.2 --792]"),
+        ("/MediaBox", "/Odd /MediaBox"),
+        ("/MediaBox", "/Odd#zz word /MediaBox"),
+        ("/MediaBox", "% word >>\n/MediaBox"),
+        ("/MediaBox", "> ) ] /MediaBox"),
+        ("/Type /Pages", ""),
+        ("/Count 1", "/Count -7"),
+        ("/Root 1 0 R", "/Root 3 0 R"),
+        ("/Root 1 0 R", ""),
+        ("xref\n0 ", "xref\n1 "),
+        ("0000000000 65535 f", "0000000000 65535 x"),
+        ("startxref", "startxxxx"),
+    ];
+    for (written, wrong) in rows {
+        let wrong = file.replace(written, wrong);
+        assert_ne!(wrong, file, "{written}");
+        assert_eq!(text(wrong.as_bytes()), "still here", "{written}: {wrong}");
+    }
+    // Filters by their short names, and one that does nothing.
+    let filters = [
+        "/Filter /Fl",
+        "/Filter [/Fl]",
+        "/F [/Crypt /FlateDecode] /DP [<< /Name /Identity >> null]",
+    ];
+    for filter in filters {
+        let (mut pdf, _) = pdf_with_font("");
+        let content = pdf.stream(filter, &packed(content.as_bytes()));
+        let page = pdf.add(&format!(
+            "<< /Type /Page /Contents {content} 0 R /Resources << /Font << /F 3 0 R >> >> >>"
+        ));
+        assert_eq!(text(&pdf.finish(&[page])), "still here", "{filter}");
+    }
+}
+
+#[test]
+fn objects_are_read_from_streams_and_from_tables_in_streams() {
+    let file = Pdf::of(&[&shown(&[(72, 700, "packed words")])]);
+    for password in [None, Some("")] {
+        let saved = saved(&file, password);
+        assert_eq!(text(&saved), "packed words", "{password:?}");
+        // And without its table.
+        let end = memchr::memmem::rfind(&saved, b"startxref").unwrap();
+        assert_eq!(text(&saved[..end]), "packed words", "{password:?}");
+    }
+}
+
+#[test]
+fn a_page_without_text_says_why() {
+    let no_text = |file: &[u8]| match refused(file, &Limits::default()) {
+        error @ DocumentError::NoText { .. } => error.to_string(),
+        other => panic!("{other}"),
+    };
+    assert!(no_text(&Pdf::of(&["q Q"])).contains("scan"));
+    // Signs that nobody can read.
+    let unknown = with_font(&[(9, "x")], "BT /F 10 Tf 72 700 Td <00010002> Tj ET");
+    assert!(no_text(&unknown).contains("fonts"));
+    // A stream that breaks off before its text.
+    let packed = packed(shown(&[(72, 700, "x")]).as_bytes());
+    assert!(no_text(&hostile::page_of(packed[..12].to_vec())).contains("damaged"));
+    // Where there is other text, it is a warning.
+    let (mut pdf, page) = pdf_with_font(&shown(&[(72, 700, "here")]));
+    let broken = pdf.stream("/Filter /FlateDecode", &packed[..12]);
+    let second = pdf.add(&format!("<< /Type /Page /Contents {broken} 0 R >>"));
+    let read = read(&pdf.finish(&[page, second]), None, &Limits::default()).unwrap();
+    assert_eq!(read.warnings, ["page 2: a part of it is damaged"]);
+}
+
+#[test]
+fn what_cannot_be_read_at_all_is_refused_at_once() {
+    let marked = "\u{feff}\u{a0}\n".as_bytes();
+    let error = read(marked, Some("a.txt"), &Limits::default()).unwrap_err();
+    assert_eq!(error.code(), "document_empty");
+    let none = Limits {
+        max_pages: Some(0),
+        ..Limits::default()
+    };
+    let file = Pdf::of(&[&shown(&[(72, 700, "x")])]);
+    assert_eq!(refused(&file, &none).code(), "document_limit");
+    // These have no end, or no beginning.
+    let nothing = tempfile::tempdir().unwrap();
+    for path in [nothing.path(), std::path::Path::new("/dev/zero")] {
+        let error = read_path(path, &Limits::default()).unwrap_err();
+        assert_eq!(error.code(), "document_unreadable");
+    }
+}
+
 fn within(limit: Duration, file: &[u8], limits: &Limits) -> Result<Document, DocumentError> {
     let began = Instant::now();
     let read = read(file, Some("a.pdf"), limits);
@@ -369,7 +500,8 @@ fn hostile_files_cost_what_the_limits_say() {
     let bomb = pdf.stream("/Filter /FlateDecode", &packed_zeros(300 << 20));
     let page = pdf.add(&format!("<< /Type /Page /Contents {bomb} 0 R >>"));
     let error = within(patience, &pdf.finish(&[page]), &limits).unwrap_err();
-    assert_eq!(error.code(), "document_no_text");
+    assert_eq!(error.code(), "document_limit");
+    assert!(error.to_string().contains("bytes a stream"), "{error}");
     // Forms that show forms that show forms.
     let mut pdf = Pdf::default();
     let font = pdf.add(font);

@@ -11,6 +11,7 @@ from credential_rotation.outcome import Attempt, Usage
 from credential_rotation.provider import Adapter
 
 __all__ = [
+    "MAX_DOCUMENT_BYTES",
     "AccountsFolder",
     "AnswerStream",
     "Conversations",
@@ -39,6 +40,9 @@ __all__ = [
     "stage",
     "version",
 ]
+
+MAX_DOCUMENT_BYTES: int
+"""Bytes that a document may have."""
 
 def version() -> str:
     """The version of the core."""

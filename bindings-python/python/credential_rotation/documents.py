@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -66,6 +67,19 @@ def content_of(document: Source) -> tuple[bytes, str | None]:
         return document, None
     if isinstance(document, str | os.PathLike):
         path = Path(document)
-        return path.read_bytes(), path.name
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(f"{path} is no regular file")
+        with path.open("rb") as file:
+            return _beginning(file), path.name
     name = getattr(document, "name", None)
-    return document.read(), Path(name).name if isinstance(name, str) else None
+    return _beginning(document), Path(name).name if isinstance(name, str) else None
+
+
+def _beginning(file: IO[bytes]) -> bytes:
+    """Read a file, or as much of it as shows that it is too large."""
+    left = _native.MAX_DOCUMENT_BYTES + 1
+    parts: list[bytes] = []
+    while left > 0 and (part := file.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -89,11 +89,9 @@ pub(super) async fn read(
 fn tell(job: &Context, now: Progress) {
     #[allow(clippy::cast_precision_loss)]
     let share = now.pages as f32 / now.page_count.max(1) as f32;
-    let words = format!(
-        "page {} of {} ({} bytes)",
-        now.pages + 1,
-        now.page_count,
-        now.bytes
-    );
+    let words = match now.page_count {
+        0 => "waiting for other documents".to_owned(),
+        pages => format!("page {} of {pages} ({} bytes)", now.pages + 1, now.bytes),
+    };
     job.progress(1.0 + 29.0 * share, words);
 }

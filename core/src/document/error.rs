@@ -32,13 +32,15 @@ pub enum DocumentError {
     /// It is locked.
     #[error("the document is encrypted with a password: save it without one, and give that")]
     Encrypted,
-    /// Its pages are pictures.
+    /// Its pages are pictures, or nothing says what their letters are.
     #[error(
-        "the document has no text on its {pages} pages: it is probably a scan; run text recognition (OCR) over it first"
+        "the document has no text on its {pages} pages: {problem}; run text recognition (OCR) over it first"
     )]
     NoText {
         /// Its pages.
         pages: u32,
+        /// Why it probably has none.
+        problem: &'static str,
     },
     /// Its structure is broken beyond what can be repaired.
     #[error("the document is damaged: {problem}; open it in a viewer and save it anew")]
@@ -92,7 +94,7 @@ impl DocumentError {
             Self::NotSupported { looks, expected } => {
                 json!({ "looks": looks, "expected": expected })
             }
-            Self::NoText { pages } => json!({ "pages": pages }),
+            Self::NoText { pages, .. } => json!({ "pages": pages }),
             _ => json!({}),
         };
         value["code"] = json!(self.code());

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::DocumentError;
 
+/// Bytes of a file, unless another limit is given.
+pub const MAX_BYTES: u32 = 64 << 20;
+
 /// What a document may cost. All of it holds for one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -15,7 +18,10 @@ pub struct Limits {
     pub pages: u32,
     /// Objects of a PDF file. Default: 500,000.
     pub objects: u64,
-    /// Bytes that one stream may have unpacked while a PDF file is opened. Default: 64 MiB.
+    /// Bytes of memory that the objects of a PDF file may take, but for what is in its streams.
+    /// Default: 128 MiB.
+    pub object_bytes: u64,
+    /// Bytes that streams may have unpacked to find objects in them. Default: 64 MiB.
     pub load_stream_bytes: usize,
     /// Bytes that one stream of a page may have unpacked. Default: 16 MiB.
     pub stream_bytes: usize,
@@ -34,10 +40,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_bytes: 64 << 20,
+            max_bytes: u64::from(MAX_BYTES),
             max_pages: None,
             pages: 5_000,
             objects: 500_000,
+            object_bytes: 128 << 20,
             load_stream_bytes: 64 << 20,
             stream_bytes: 16 << 20,
             content_bytes: 256 << 20,
@@ -56,5 +63,12 @@ impl Limits {
             return Err(DocumentError::TooLarge { bytes, limit });
         }
         Ok(())
+    }
+
+    pub(super) fn check_pages(&self) -> Result<(), DocumentError> {
+        match self.max_pages {
+            Some(0) => Err(DocumentError::limit("0 pages, as `max_pages` is 0")),
+            _ => Ok(()),
+        }
     }
 }

@@ -7,9 +7,11 @@ mod error;
 mod kind;
 mod limits;
 mod pdf;
+mod queue;
 mod text;
 pub mod wire;
 
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -17,7 +19,7 @@ use serde::Serialize;
 
 pub use error::{CODES, DocumentError};
 pub use kind::DocumentKind;
-pub use limits::Limits;
+pub use limits::{Limits, MAX_BYTES};
 
 /// A document as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,7 +52,7 @@ pub struct Progress {
     pub bytes: u64,
     /// The pages that have been read.
     pub pages: u32,
-    /// The pages that are to be read.
+    /// The pages that are to be read; none while others are read first.
     pub page_count: u32,
 }
 
@@ -93,9 +95,17 @@ pub fn read_path(path: &Path, limits: &Limits) -> Result<Document, DocumentError
         path: path.to_owned(),
         problem: problem.to_string(),
     };
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    limits.check_size(size)?;
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let file = std::fs::metadata(path).map_err(unreadable)?;
+    if !file.is_file() {
+        // It would have no end, or never begin.
+        return Err(unreadable(std::io::Error::other("it is no regular file")));
+    }
+    limits.check_size(file.len())?;
+    let most = limits.max_bytes.saturating_add(1);
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(most).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
     let name = path.file_name().map(|name| name.to_string_lossy());
     read(&bytes, name.as_deref(), limits)
 }
@@ -112,16 +122,11 @@ pub fn read_with(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Document, DocumentError> {
     limits.check_size(bytes.len() as u64)?;
-    let document = match kind::of(bytes, name)? {
-        DocumentKind::Pdf => pdf::read(bytes, limits, progress)?,
-        kind => text::read(bytes, kind, limits)?,
-    };
-    if document.pages.iter().all(|page| page.text.is_empty()) {
-        return Err(DocumentError::NoText {
-            pages: document.page_count,
-        });
+    limits.check_pages()?;
+    match kind::of(bytes, name)? {
+        DocumentKind::Pdf => pdf::read(bytes, limits, progress),
+        kind => text::read(bytes, kind, limits),
     }
-    Ok(document)
 }
 
 /// Whether it can be a document at all, by its beginning, name and size.
@@ -130,5 +135,6 @@ pub fn read_with(
 /// As [`read`], of what shows at once.
 pub fn check(bytes: &[u8], name: Option<&str>, limits: &Limits) -> Result<(), DocumentError> {
     limits.check_size(bytes.len() as u64)?;
+    limits.check_pages()?;
     kind::of(bytes, name).map(drop)
 }

@@ -26,6 +26,9 @@ pub(super) fn read(
         _ => None,
     };
     let text = text.trim_matches(['\n', '\u{feff}', ' ']).to_owned();
+    if text.chars().all(char::is_whitespace) {
+        return Err(DocumentError::Empty);
+    }
     Ok(Document {
         kind,
         title,

@@ -1,6 +1,8 @@
 //! PDF files made by hand, as small as they can be.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod hostile;
+
 use std::fmt::Write;
 
 /// A file in the making: its objects, numbered from 1. The first is the catalog, the second
@@ -122,10 +124,51 @@ pub(crate) fn composite(pdf: &mut Pdf, table: &[(u16, &str)]) -> usize {
     ))
 }
 
-/// Zeros, packed by hand in the way of `FlateDecode`: a thousand times smaller.
-pub(crate) fn packed_zeros(bytes: usize) -> Vec<u8> {
+/// Packed in the way of `FlateDecode`.
+pub(crate) fn packed(content: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-    packer.write_all(&vec![b' '; bytes]).unwrap_or_default();
+    packer.write_all(content).unwrap_or_default();
     packer.finish().unwrap_or_default()
+}
+
+/// Blanks, packed: a thousand times smaller.
+pub(crate) fn packed_zeros(bytes: usize) -> Vec<u8> {
+    packed(&vec![b' '; bytes])
+}
+
+/// A file in the making with a Helvetica font, and a page that shows this with it.
+pub(crate) fn pdf_with_font(content: &str) -> (Pdf, usize) {
+    let mut pdf = Pdf::default();
+    let font = pdf.add("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>");
+    let page = pdf.page(
+        content,
+        &format!("/Resources << /Font << /F {font} 0 R >> >>"),
+    );
+    (pdf, page)
+}
+
+/// The file as the library writes it: locked, without a password, or its objects in streams.
+pub(crate) fn saved(file: &[u8], password: Option<&str>) -> Vec<u8> {
+    let mut document = lopdf::Document::load_mem(file).unwrap();
+    let id = lopdf::Object::string_literal("0123456789abcdef");
+    document.trailer.set("ID", vec![id.clone(), id]);
+    if let Some(user_password) = password {
+        let version = lopdf::EncryptionVersion::V2 {
+            document: &document,
+            owner_password: "owner",
+            user_password,
+            key_length: 128,
+            permissions: lopdf::Permissions::all(),
+        };
+        let state = lopdf::EncryptionState::try_from(version).unwrap();
+        document.encrypt(&state).unwrap();
+    }
+    let options = lopdf::SaveOptions::builder()
+        .use_object_streams(password.is_none())
+        .use_xref_streams(true)
+        .build();
+    let mut saved = Vec::new();
+    document.save_with_options(&mut saved, options).unwrap();
+    saved
 }

@@ -1,12 +1,15 @@
 //! Fonts with codes of several bytes.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use hayro_cmap::{BfString, CMap, CMapName, CidFamily, WritingMode, load_embedded};
+use hayro_cmap::{BfString, CMap, CMapName, CidFamily, WritingMode};
 use lopdf::{Dictionary, Object};
 
 use super::budget::Budget;
+use super::cmap;
 use super::file::{File, dictionary_of, number};
+use super::fonts::Predefined;
 use super::program::Program;
 use super::to_unicode::ToUnicode;
 use crate::document::DocumentError;
@@ -14,17 +17,19 @@ use crate::document::DocumentError;
 /// Identifiers that a font may have.
 const IDENTIFIERS: u32 = 0xFF_FFFF;
 /// Widths of single identifiers that are kept.
-const WIDTHS: usize = 100_000;
+const WIDTHS: usize = 66_000;
+/// Bytes of a table that has a glyph for each identifier.
+const GLYPHS: usize = 2 << 16;
 
 /// A font with codes of several bytes.
 pub(super) struct Composite {
     to_unicode: ToUnicode,
     /// From codes to identifiers; none where they are the same two bytes.
-    codes: Option<CMap>,
+    codes: Option<Rc<CMap>>,
     /// Codes are UTF-16, whatever the identifiers.
     unicode_codes: bool,
     /// From identifiers to text, of the collection that they are of.
-    collection: Option<CMap>,
+    collection: Option<Rc<CMap>>,
     program: Option<Program>,
     /// Glyphs by identifier, two bytes each.
     glyphs: Option<Vec<u8>>,
@@ -42,6 +47,7 @@ impl Composite {
         file: &File,
         font: &Dictionary,
         to_unicode: ToUnicode,
+        predefined: &mut Predefined,
         budget: &mut Budget<'_>,
     ) -> Result<Self, DocumentError> {
         let below = file.array(font, b"DescendantFonts").first();
@@ -53,15 +59,14 @@ impl Composite {
                 vertical = name.ends_with(b"-V");
             }
             Object::Name(name) => {
-                let named = CMapName::from_bytes(name);
-                codes = load_embedded(named).and_then(|data| CMap::parse(data, load_embedded));
+                codes = predefined.get(CMapName::from_bytes(name));
                 let text = String::from_utf8_lossy(name);
                 unicode_codes = text.contains("UCS2") || text.contains("UTF16");
                 vertical = name.ends_with(b"-V");
             }
             Object::Stream(stream) => {
                 if let Some(content) = file.content(stream, budget)? {
-                    codes = CMap::parse(&content, load_embedded);
+                    codes = cmap::read(&content, budget)?.map(Rc::new);
                 }
                 let mode = codes
                     .as_ref()
@@ -76,10 +81,7 @@ impl Composite {
             _ => Vec::new(),
         };
         let family = CidFamily::from_registry_ordering(&text(b"Registry"), &text(b"Ordering"));
-        let collection = family
-            .ucs2_cmap()
-            .and_then(load_embedded)
-            .and_then(|data| CMap::parse(data, load_embedded));
+        let collection = family.ucs2_cmap().and_then(|name| predefined.get(name));
         let mut read = Self {
             to_unicode,
             codes,
@@ -96,6 +98,7 @@ impl Composite {
         };
         if let Some(below) = below {
             read.width = file.number(below, b"DW").unwrap_or(1_000.0);
+            budget.work((file.array(below, b"W").len() + file.array(below, b"W2").len()) as u64)?;
             read.read_widths(file, below);
             if vertical {
                 read.read_falls(file, below);
@@ -105,6 +108,7 @@ impl Composite {
                 read.read_program(file, below, budget)?;
             }
         }
+        budget.keep((read.widths.len() + read.falls.len() + read.ranges.len()) * 16);
         Ok(read)
     }
 
@@ -181,8 +185,9 @@ impl Composite {
         let single = self.widths.get(&cid).copied();
         single
             .or_else(|| {
-                let range = |(from, to, _): &&(u32, u32, f32)| (*from..=*to).contains(&cid);
-                self.ranges.iter().find(range).map(|(_, _, width)| *width)
+                let behind = self.ranges.partition_point(|(from, _, _)| *from <= cid);
+                let (_, to, width) = self.ranges.get(behind.checked_sub(1)?)?;
+                (cid <= *to).then_some(*width)
             })
             .unwrap_or(self.width)
     }
@@ -213,9 +218,10 @@ impl Composite {
                         self.ranges.push((first, last as u32, width));
                     }
                 }
-                None => return,
+                None => break,
             }
         }
+        self.ranges.sort_by_key(|(from, _, _)| *from);
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -273,11 +279,16 @@ impl Composite {
             if let Object::Stream(stream) = file.get(descriptor, key)
                 && let Some(data) = file.content(stream, budget)?
             {
-                self.program = Some(Program::opentype(&data));
+                self.program = Some(Program::opentype(&data, budget)?);
             }
         }
         if let Object::Stream(stream) = file.get(below, b"CIDToGIDMap") {
             self.glyphs = file.content(stream, budget)?;
+            if let Some(glyphs) = &mut self.glyphs {
+                glyphs.truncate(GLYPHS);
+                glyphs.shrink_to_fit();
+                budget.keep(GLYPHS);
+            }
         }
         Ok(())
     }

@@ -10,9 +10,17 @@ use super::bidi;
 use super::budget::Budget;
 use super::composite::Composite;
 use super::file::File;
+use super::fonts::Predefined;
 use super::simple::Simple;
 use super::to_unicode::ToUnicode;
 use crate::document::DocumentError;
+
+/// The longest text of one code, in characters.
+const TEXT: usize = 32;
+/// Characters of a font with longer codes that are remembered.
+const CHARACTERS: usize = 4_096;
+/// What a font with codes of one byte takes in memory.
+const SIZE: usize = 32 << 10;
 
 /// A character of a shown string.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,13 +61,15 @@ impl Font {
     pub(super) fn read(
         file: &File,
         dictionary: &Dictionary,
+        predefined: &mut Predefined,
         budget: &mut Budget<'_>,
     ) -> Result<Self, DocumentError> {
         let to_unicode = ToUnicode::read(file, dictionary, budget)?;
         let composite = file.name(dictionary, b"Subtype") == Some(b"Type0");
         let mut unit = 0.001;
         let (kind, vertical) = if composite {
-            let font = Composite::read(file, dictionary, to_unicode, budget)?;
+            let font = Composite::read(file, dictionary, to_unicode, predefined, budget)?;
+            budget.keep(CHARACTERS * 64);
             let vertical = font.vertical;
             (Kind::Composite(Box::new(font)), vertical)
         } else {
@@ -70,6 +80,7 @@ impl Font {
             let font = Simple::read(file, dictionary, to_unicode, budget)?;
             (Kind::Simple(Box::new(font)), false)
         };
+        budget.keep(SIZE);
         Ok(Self {
             kind,
             short: RefCell::new(vec![None; 256]),
@@ -110,9 +121,15 @@ impl Font {
 
     fn meet(&self, code: u32, length: u8) -> Shown {
         let shown = self.make(code, length);
+        let mut long = self.long.borrow_mut();
         match (length, self.short.borrow_mut().get_mut(code as usize)) {
             (1, Some(place)) => *place = Some(shown.clone()),
-            _ => drop(self.long.borrow_mut().insert((code, length), shown.clone())),
+            _ => {
+                if long.len() == CHARACTERS {
+                    long.clear();
+                }
+                long.insert((code, length), shown.clone());
+            }
         }
         shown
     }
@@ -122,8 +139,13 @@ impl Font {
             Kind::Simple(font) => font.character(u8::try_from(code).unwrap_or_default()),
             Kind::Composite(font) => font.character(code, length),
         };
+        let text = text.unwrap_or_default();
+        let end = text
+            .char_indices()
+            .nth(TEXT)
+            .map_or(text.len(), |(at, _)| at);
         Shown {
-            text: Text::of(&text.unwrap_or_default()),
+            text: Text::of(&text[..end]),
             advance: width * self.unit,
             is_space: code == 32 && length == 1,
         }
@@ -148,6 +170,15 @@ impl Text {
             Self::None => {}
             Self::One(c) => out.push(*c),
             Self::Many(text) => out.push_str(text),
+        }
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(c) => c.len_utf8(),
+            Self::Many(text) => text.len(),
         }
     }
 

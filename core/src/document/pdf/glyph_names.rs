@@ -1,7 +1,13 @@
 //! What a glyph's name says of its text.
 
+/// The longest name; the format allows 127 bytes.
+const NAME: usize = 256;
+
 /// The text of a glyph by its name, as Adobe's glyph list has it or its rules make it.
 pub(super) fn text(name: &str) -> Option<String> {
+    if name.len() > NAME {
+        return None;
+    }
     if let Some(text) = listed(name) {
         return Some(text);
     }

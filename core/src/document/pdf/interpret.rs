@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use lopdf::{Dictionary, Object, ObjectId};
 
-use super::budget::Budget;
+use super::budget::{Budget, Loss};
 use super::file::{File, dictionary_of};
 use super::font::{Font, Text};
+use super::fonts::Fonts;
 use super::lexer::{Lexer, Operand};
 use super::marks::Marks;
 use super::matrix::Matrix;
@@ -29,7 +30,9 @@ pub(super) struct Glyph {
 /// How many states may be saved in each other.
 const SAVED: usize = 256;
 /// Glyphs of a page.
-const GLYPHS: usize = 2_000_000;
+const GLYPHS: usize = 400_000;
+/// Bytes of forms that are kept while a page is read.
+const FORMS: usize = 32 << 20;
 
 #[derive(Clone)]
 struct State {
@@ -45,11 +48,13 @@ struct State {
 
 /// Carries out the operations of pages.
 pub(super) struct Interpreter<'f, 'b, 'l> {
-    file: &'f File,
+    file: &'f File<'f>,
     budget: &'b mut Budget<'l>,
     /// Fonts of the whole file.
-    fonts: &'b mut HashMap<ObjectId, Rc<Font>>,
+    fonts: &'b mut Fonts,
     forms: HashMap<ObjectId, Rc<Vec<u8>>>,
+    /// The bytes of the forms.
+    kept: usize,
     glyphs: Vec<Glyph>,
     marks: Marks<'f>,
     depth: u32,
@@ -57,15 +62,16 @@ pub(super) struct Interpreter<'f, 'b, 'l> {
 
 impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
     pub(super) fn new(
-        file: &'f File,
+        file: &'f File<'f>,
         budget: &'b mut Budget<'l>,
-        fonts: &'b mut HashMap<ObjectId, Rc<Font>>,
+        fonts: &'b mut Fonts,
     ) -> Self {
         Self {
             file,
             budget,
             fonts,
             forms: HashMap::new(),
+            kept: 0,
             glyphs: Vec::new(),
             marks: Marks::new(file),
             depth: 0,
@@ -74,6 +80,11 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
 
     pub(super) fn glyphs(self) -> Vec<Glyph> {
         self.glyphs
+    }
+
+    /// One more thing that a page has.
+    pub(super) fn operation(&mut self) -> Result<(), DocumentError> {
+        self.budget.operation()
     }
 
     /// Carries out a stream; the matrix says where it lies.
@@ -192,13 +203,18 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                         self.graphics_state(resources, name, &mut state)?;
                     }
                 }
-                b"BMC" | b"BDC" => self.marks.begin(&operands, resources, self.glyphs.len()),
-                b"EMC" if self.marks.depth() > marked => self.marks.end(&mut self.glyphs),
+                b"BMC" | b"BDC" => {
+                    let from = self.glyphs.len();
+                    self.marks.begin(&operands, resources, from, self.budget)?;
+                }
+                b"EMC" if self.marks.depth() > marked => {
+                    self.marks.end(&mut self.glyphs, self.budget)?;
+                }
                 _ => {}
             }
         }
         while self.marks.depth() > marked {
-            self.marks.end(&mut self.glyphs);
+            self.marks.end(&mut self.glyphs, self.budget)?;
         }
         Ok(())
     }
@@ -222,6 +238,11 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                 None => {
                     let content = self.file.content(stream, self.budget)?;
                     let content = Rc::new(content.unwrap_or_default());
+                    self.kept += content.len();
+                    if self.kept > FORMS {
+                        self.forms.clear();
+                        self.kept = content.len();
+                    }
                     self.forms.insert(*id, Rc::clone(&content));
                     content
                 }
@@ -269,18 +290,10 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
     }
 
     fn open_font(&mut self, object: &'f Object) -> Result<Option<Rc<Font>>, DocumentError> {
-        if let Object::Reference(id) = object
-            && let Some(font) = self.fonts.get(id)
-        {
-            return Ok(Some(Rc::clone(font)));
-        }
         let Some(dictionary) = dictionary_of(self.file.resolve(object)) else {
             return Ok(None);
         };
-        let font = Rc::new(Font::read(self.file, dictionary, self.budget)?);
-        if let Object::Reference(id) = object {
-            self.fonts.insert(*id, Rc::clone(&font));
-        }
+        let font = self.fonts.open(self.file, dictionary, self.budget)?;
         Ok(Some(font))
     }
 
@@ -336,7 +349,11 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                 (advance * state.stretch, 0.0)
             };
             let place = text.then(state.page);
-            if !hidden && glyphs.len() < GLYPHS {
+            budget.show();
+            if glyphs.len() == GLYPHS {
+                budget.lose(Loss::Crowded);
+            } else if !hidden {
+                budget.output(shown.text.len())?;
                 let from = place.apply(0.0, state.rise);
                 let to = place.apply(x, y + state.rise);
                 let spread = spacing * state.stretch * width;

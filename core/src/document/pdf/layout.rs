@@ -1,10 +1,12 @@
 //! From pieces of lines to a page's text, in the order in which people read it.
 
 use super::bidi;
+use super::budget::Budget;
 use super::font::Text;
 use super::interpret::Glyph;
 use super::lines::{Piece, Placed, pieces};
 use super::{order, repair};
+use crate::document::DocumentError;
 
 /// A gap between lines this wide, in their size, is a paragraph's.
 pub(super) const PARAGRAPH: f32 = 1.7;
@@ -20,11 +22,14 @@ pub(super) struct Line {
 }
 
 /// The text of a page.
-pub(super) fn text(glyphs: Vec<Glyph>) -> String {
+pub(super) fn text(glyphs: Vec<Glyph>, budget: &Budget<'_>) -> Result<String, DocumentError> {
     let pieces = pieces(&glyphs);
     drop(glyphs);
+    budget.time()?;
     let lines = lines(pieces);
-    join(&order::in_reading_order(lines))
+    let lines = order::in_reading_order(lines);
+    budget.time()?;
+    Ok(join(&lines))
 }
 
 /// Joins pieces that were drawn one after the other on one baseline.
@@ -113,8 +118,7 @@ fn join(lines: &[Line]) -> String {
         if text.is_empty() {
             continue;
         }
-        let last = out.rsplit('\n').next().unwrap_or_default();
-        if repair::is_broken(last, &text) {
+        if repair::is_broken(&out, &text) {
             out.pop();
         } else if let Some(before) = before {
             let fall = before.base - line.base;

@@ -1,9 +1,14 @@
-//! A content stream, operation by operation. Nothing of it is kept.
+//! A content stream, operation by operation. Nothing of it is kept. The strings and names of a
+//! file's objects are written in the same way.
 
 /// How deep arrays and dictionaries may lie in each other.
 const DEPTH: usize = 16;
 /// Operands of one operation.
 const OPERANDS: usize = 4_096;
+/// Operands of one operation, those in arrays and dictionaries included.
+const HELD: usize = 65_536;
+/// Bytes of one string.
+const TEXT: usize = 4 << 20;
 
 /// An operand.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +23,9 @@ pub(super) enum Operand {
 /// Reads a content stream.
 pub(super) struct Lexer<'c> {
     bytes: &'c [u8],
-    at: usize,
+    pub(super) at: usize,
+    /// Operands of this operation that lie in others.
+    held: usize,
 }
 
 enum Token<'c> {
@@ -30,12 +37,18 @@ enum Token<'c> {
 
 impl<'c> Lexer<'c> {
     pub(super) fn new(bytes: &'c [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self::at(bytes, 0)
+    }
+
+    pub(super) fn at(bytes: &'c [u8], at: usize) -> Self {
+        let held = 0;
+        Self { bytes, at, held }
     }
 
     /// The next operator; its operands are put in the place of those before.
     pub(super) fn next(&mut self, operands: &mut Vec<Operand>) -> Option<&'c [u8]> {
         operands.clear();
+        self.held = 0;
         loop {
             match self.token(0)? {
                 Token::Operand(operand) => {
@@ -54,11 +67,11 @@ impl<'c> Lexer<'c> {
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while let Some(byte) = self.peek() {
             if byte == b'%' {
                 while let Some(byte) = self.peek()
@@ -113,7 +126,7 @@ impl<'c> Lexer<'c> {
         }
     }
 
-    fn word(&mut self) -> &'c [u8] {
+    pub(super) fn word(&mut self) -> &'c [u8] {
         let from = self.at;
         while let Some(byte) = self.peek()
             && !is_space(byte)
@@ -159,7 +172,7 @@ impl<'c> Lexer<'c> {
         Operand::Number((if negative { -value } else { value }) as f32)
     }
 
-    fn name(&mut self) -> Vec<u8> {
+    pub(super) fn name(&mut self) -> Vec<u8> {
         let raw = self.word();
         if !raw.contains(&b'#') {
             return raw.to_vec();
@@ -181,7 +194,7 @@ impl<'c> Lexer<'c> {
         name
     }
 
-    fn literal(&mut self) -> Vec<u8> {
+    pub(super) fn literal(&mut self) -> Vec<u8> {
         self.at += 1;
         let mut text = Vec::new();
         let mut open = 1;
@@ -201,7 +214,9 @@ impl<'c> Lexer<'c> {
                 }
                 _ => {}
             }
-            text.push(byte);
+            if text.len() < TEXT {
+                text.push(byte);
+            }
         }
         text
     }
@@ -238,7 +253,7 @@ impl<'c> Lexer<'c> {
         }
     }
 
-    fn hexadecimal(&mut self) -> Vec<u8> {
+    pub(super) fn hexadecimal(&mut self) -> Vec<u8> {
         self.at += 1;
         let mut text = Vec::new();
         let mut high = None;
@@ -249,7 +264,8 @@ impl<'c> Lexer<'c> {
             }
             if let Some(value) = digit(byte) {
                 match high.take() {
-                    Some(first) => text.push(first * 16 + value),
+                    Some(first) if text.len() < TEXT => text.push(first * 16 + value),
+                    Some(_) => {}
                     None => high = Some(value),
                 }
             }
@@ -268,7 +284,7 @@ impl<'c> Lexer<'c> {
         loop {
             match self.token(depth + 1) {
                 Some(Token::Operand(item)) => {
-                    if items.len() < OPERANDS * 16 {
+                    if self.holds_more() {
                         items.push(item);
                     }
                 }
@@ -289,7 +305,7 @@ impl<'c> Lexer<'c> {
             match self.token(depth + 1) {
                 Some(Token::Operand(operand)) => match (key.take(), operand) {
                     (None, Operand::Name(name)) => key = Some(name),
-                    (Some(name), value) if pairs.len() < OPERANDS => pairs.push((name, value)),
+                    (Some(name), value) if self.holds_more() => pairs.push((name, value)),
                     _ => {}
                 },
                 Some(Token::Word(_)) => key = None,
@@ -297,6 +313,11 @@ impl<'c> Lexer<'c> {
             }
         }
         Operand::Dictionary(pairs)
+    }
+
+    fn holds_more(&mut self) -> bool {
+        self.held += 1;
+        self.held <= HELD
     }
 
     /// Goes behind a picture that lies in the stream itself.
@@ -324,11 +345,11 @@ impl<'c> Lexer<'c> {
     }
 }
 
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, 0 | 9 | 10 | 12 | 13 | 32)
 }
 
-fn is_delimiter(byte: u8) -> bool {
+pub(super) fn is_delimiter(byte: u8) -> bool {
     matches!(
         byte,
         b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%'

@@ -4,17 +4,23 @@ use std::collections::HashSet;
 
 use lopdf::{Dictionary, Object, ObjectId};
 
+use super::budget::Budget;
 use super::file::{File, dictionary_of};
 use super::font::Text;
 use super::interpret::Glyph;
 use super::lexer::Operand;
+use crate::document::DocumentError;
 
 /// How deep marks may lie in each other.
 const DEPTH: usize = 256;
+/// Bytes of a text that replaces what is shown.
+const REPLACED: usize = 64 << 10;
+/// Layers of a file that are looked at.
+const LAYERS: usize = 4_096;
 
 /// The marks that are open.
 pub(super) struct Marks<'f> {
-    file: &'f File,
+    file: &'f File<'f>,
     open: Vec<Mark>,
     /// Layers that are off.
     off: HashSet<ObjectId>,
@@ -30,7 +36,7 @@ struct Mark {
 }
 
 impl<'f> Marks<'f> {
-    pub(super) fn new(file: &'f File) -> Self {
+    pub(super) fn new(file: &'f File<'f>) -> Self {
         Self {
             file,
             open: Vec::new(),
@@ -62,10 +68,11 @@ impl<'f> Marks<'f> {
         operands: &[Operand],
         resources: Option<&Dictionary>,
         from: usize,
-    ) {
+        budget: &mut Budget<'_>,
+    ) -> Result<(), DocumentError> {
         if self.open.len() >= DEPTH {
             self.beyond += 1;
-            return;
+            return Ok(());
         }
         let named = match operands.get(1) {
             Some(Operand::Name(name)) => resources
@@ -77,7 +84,7 @@ impl<'f> Marks<'f> {
             Some(Operand::Dictionary(pairs)) => {
                 let mut pairs = pairs.iter();
                 pairs.find_map(|(key, value)| match value {
-                    Operand::Text(text) if key == b"ActualText" => Some(words(text)),
+                    Operand::Text(text) if key == b"ActualText" => Some(replacing(text)),
                     _ => None,
                 })
             }
@@ -85,7 +92,7 @@ impl<'f> Marks<'f> {
                 .and_then(|object| dictionary_of(self.file.resolve(object)))
                 .and_then(
                     |dictionary| match self.file.get(dictionary, b"ActualText") {
-                        Object::String(text, _) => Some(words(text)),
+                        Object::String(text, _) => Some(replacing(text)),
                         _ => None,
                     },
                 ),
@@ -93,34 +100,39 @@ impl<'f> Marks<'f> {
         let layer = matches!(operands.first(), Some(Operand::Name(name)) if name == b"OC");
         let hidden = layer && named.is_some_and(|object| self.is_off(object));
         self.hidden += usize::from(hidden);
+        budget.content(replaced.as_ref().map_or(0, String::len))?;
         self.open.push(Mark {
             replaced,
             from,
             hidden,
         });
+        Ok(())
     }
 
-    pub(super) fn end(&mut self, glyphs: &mut Vec<Glyph>) {
+    pub(super) fn end(
+        &mut self,
+        glyphs: &mut Vec<Glyph>,
+        budget: &mut Budget<'_>,
+    ) -> Result<(), DocumentError> {
         if self.beyond > 0 {
             self.beyond -= 1;
-            return;
+            return Ok(());
         }
-        let Some(mark) = self.open.pop() else { return };
+        let Some(mark) = self.open.pop() else {
+            return Ok(());
+        };
         self.hidden -= usize::from(mark.hidden);
-        let Some(replaced) = mark.replaced else {
-            return;
+        let shown = glyphs.get_mut(mark.from..);
+        let (Some(replaced), Some(shown)) = (mark.replaced, shown.filter(|s| !s.is_empty())) else {
+            return Ok(());
         };
-        let Some(shown) = glyphs
-            .get_mut(mark.from..)
-            .filter(|shown| !shown.is_empty())
-        else {
-            return;
-        };
+        budget.output(replaced.len())?;
         // Its first glyph has all of the text, and reaches to the end of the last.
         let to = shown[shown.len() - 1].to;
         shown[0].text = Text::from_text(&replaced);
         shown[0].to = to;
         glyphs.truncate(mark.from + 1);
+        Ok(())
     }
 
     fn is_off(&self, layer: &Object) -> bool {
@@ -140,7 +152,7 @@ impl<'f> Marks<'f> {
                     Object::Reference(id) => self.off.contains(id),
                     _ => false,
                 };
-                !layers.is_empty() && layers.iter().all(off)
+                !layers.is_empty() && layers.iter().take(LAYERS).all(off)
             }
             _ => false,
         }
@@ -148,16 +160,19 @@ impl<'f> Marks<'f> {
 }
 
 fn layers_off(file: &File) -> HashSet<ObjectId> {
-    let root = file.objects.trailer.get(b"Root").ok();
-    let layers = root
-        .and_then(|root| dictionary_of(file.resolve(root)))
+    let layers = file
+        .root(b"Root")
         .and_then(|root| file.dictionary(root, b"OCProperties"))
         .and_then(|layers| file.dictionary(layers, b"D"));
     let Some(layers) = layers else {
         return HashSet::new();
     };
-    let off = file.array(layers, b"OFF").iter();
+    let off = file.array(layers, b"OFF").iter().take(LAYERS);
     off.filter_map(|layer| layer.as_reference().ok()).collect()
+}
+
+fn replacing(text: &[u8]) -> String {
+    words(&text[..text.len().min(REPLACED)])
 }
 
 /// A string of the file's own, not of a font's.

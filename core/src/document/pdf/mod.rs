@@ -1,18 +1,23 @@
 //! PDF files as text.
 //!
-//! The library below parses objects and undoes encryption; what a page shows, what its
-//! fonts mean by it and in which order it is read is found here. Nothing is drawn.
+//! Objects are read within bounds, encryption and filters are undone with a library's help;
+//! what a page shows, what its fonts mean by it and in which order it is read is found here.
+//! Nothing is drawn.
 
 mod bidi;
 mod budget;
+mod cmap;
 mod composite;
 mod file;
 mod font;
+mod font_tables;
+mod fonts;
 mod glyph_names;
 mod interpret;
 mod layout;
 mod lexer;
 mod lines;
+mod load;
 mod marks;
 mod matrix;
 mod order;
@@ -23,23 +28,27 @@ mod simple;
 mod to_unicode;
 mod widths;
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lopdf::Object;
 
-use self::budget::Budget;
+use self::budget::{Budget, Loss};
 use self::file::{File, dictionary_of};
+use self::fonts::Fonts;
 use self::interpret::Interpreter;
 use self::matrix::Matrix;
-use self::pages::PageNode;
-use super::{Document, DocumentError, DocumentKind, Limits, Page, Progress};
+use self::pages::{PageNode, Pages};
+use super::{Document, DocumentError, DocumentKind, Limits, Page, Progress, queue};
 
 /// The stack of the thread that reads: files lie deep in themselves.
 const STACK: usize = 32 << 20;
 /// The longest title, in characters.
 const TITLE: usize = 300;
+/// Bytes of a page's content, all its parts together.
+const CONTENT: usize = 32 << 20;
+/// Warnings that are told.
+const WARNINGS: usize = 100;
 
 /// Reads a file on a thread of its own.
 pub(super) fn read(
@@ -47,6 +56,12 @@ pub(super) fn read(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Document, DocumentError> {
+    let waiting = Progress {
+        bytes: bytes.len() as u64,
+        pages: 0,
+        page_count: 0,
+    };
+    let _place = queue::enter(|| progress(waiting).is_continue())?;
     let (told, tell) = std::sync::mpsc::channel::<Progress>();
     let cancelled = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -86,12 +101,41 @@ fn read_here(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Document, DocumentError> {
     let mut budget = Budget::new(limits);
-    let file = File::open(bytes, limits)?;
+    let (file, rebuilt);
+    file = File::open(bytes, limits)?;
+    let mut found = pages::of_tree(&file);
+    let mut used = &file;
+    if !found.are_whole() {
+        match File::rebuild(bytes, limits) {
+            Ok(opened) => {
+                rebuilt = opened;
+                for more in [pages::of_tree(&rebuilt), pages::of_file(&rebuilt)] {
+                    if more.is_better_than(&found) {
+                        (found, used) = (more, &rebuilt);
+                    }
+                }
+            }
+            Err(problem) if found.nodes.is_empty() => return Err(problem),
+            Err(_) => {}
+        }
+    }
+    used.objects.check()?;
     budget.time()?;
-    let nodes = pages::all(&file);
+    read_pages(bytes.len(), used, &found, &mut budget, progress)
+}
+
+fn read_pages<'f>(
+    bytes: usize,
+    file: &'f File<'f>,
+    found: &Pages<'f>,
+    budget: &mut Budget<'_>,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Document, DocumentError> {
+    let nodes = &found.nodes;
     if nodes.is_empty() {
         return Err(DocumentError::damaged("it has no pages"));
     }
+    let limits = budget.limits;
     let page_count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
     let wanted = limits.max_pages.unwrap_or(page_count).min(page_count);
     if wanted > limits.pages {
@@ -99,10 +143,18 @@ fn read_here(
     }
     let mut pages = Vec::new();
     let mut warnings = Vec::new();
-    let mut fonts = HashMap::new();
-    for (number, node) in (1..=wanted).zip(&nodes) {
+    if found.lost > 0 {
+        warnings.push(format!(
+            "{} parts of the tree of pages cannot be found",
+            found.lost
+        ));
+    }
+    let mut fonts = Fonts::default();
+    let mut too_large = false;
+    let mut damaged = false;
+    for (number, node) in (1..=wanted).zip(nodes) {
         let told = Progress {
-            bytes: bytes.len() as u64,
+            bytes: bytes as u64,
             pages: number - 1,
             page_count: wanted,
         };
@@ -110,28 +162,45 @@ fn read_here(
             return Err(DocumentError::Cancelled);
         }
         budget.time()?;
-        let text = page(&file, node, &mut budget, &mut fonts, number, &mut warnings)?;
-        budget.output(text.len())?;
+        let text = page(file, node, budget, &mut fonts)?;
+        file.objects.check()?;
+        for loss in budget.losses() {
+            too_large |= loss == Loss::TooLarge;
+            damaged |= loss == Loss::Damaged;
+            if warnings.len() < WARNINGS {
+                warnings.push(format!("page {number}: {loss}"));
+            }
+        }
         pages.push(Page { number, text });
+    }
+    if pages.iter().all(|page| page.text.is_empty()) {
+        if too_large {
+            let limit = limits.stream_bytes;
+            return Err(DocumentError::limit(format_args!("{limit} bytes a stream")));
+        }
+        return Err(DocumentError::NoText {
+            pages: page_count,
+            problem: match (budget.has_shown(), damaged) {
+                (true, _) => "its fonts do not tell which letters their signs are",
+                (false, true) => "what is on them is damaged",
+                (false, false) => "it is probably a scan",
+            },
+        });
     }
     Ok(Document {
         kind: DocumentKind::Pdf,
-        title: title(&file),
+        title: title(file),
         page_count,
         pages,
         warnings,
     })
 }
 
-type Fonts = HashMap<lopdf::ObjectId, std::rc::Rc<font::Font>>;
-
-fn page(
-    file: &File,
-    node: &PageNode<'_>,
+fn page<'f>(
+    file: &'f File<'f>,
+    node: &PageNode<'f>,
     budget: &mut Budget<'_>,
     fonts: &mut Fonts,
-    number: u32,
-    warnings: &mut Vec<String>,
 ) -> Result<String, DocumentError> {
     let mut content = Vec::new();
     let parts = match file.get(node.dictionary, b"Contents") {
@@ -139,14 +208,18 @@ fn page(
         single => vec![single],
     };
     for part in parts {
+        budget.operation()?;
         let Object::Stream(stream) = part else {
+            if !matches!(part, Object::Null) {
+                budget.lose(Loss::Damaged);
+            }
             continue;
         };
         match file.content(stream, budget)? {
-            Some(unpacked) => content.extend_from_slice(&unpacked),
-            None if warnings.len() < 100 => {
-                warnings.push(format!("page {number}: a part of it cannot be unpacked"));
+            Some(unpacked) if content.len() + unpacked.len() <= CONTENT => {
+                content.extend_from_slice(&unpacked);
             }
+            Some(_) => budget.lose(Loss::TooLarge),
             None => {}
         }
         // What one part begins the next does not go on with.
@@ -159,7 +232,7 @@ fn page(
         annotated(file, annotation, &mut interpreter, upright)?;
     }
     let glyphs = interpreter.glyphs();
-    Ok(layout::text(glyphs))
+    layout::text(glyphs, budget)
 }
 
 /// The page as it is looked at, its lower left corner at zero.
@@ -177,12 +250,13 @@ fn upright(node: &PageNode<'_>) -> Matrix {
 
 /// What an annotation or a field of a form shows.
 fn annotated<'f>(
-    file: &'f File,
+    file: &'f File<'f>,
     annotation: &'f Object,
     interpreter: &mut Interpreter<'f, '_, '_>,
     upright: Matrix,
 ) -> Result<(), DocumentError> {
     const HIDDEN: i64 = 2 | 32;
+    interpreter.operation()?;
     let Some(dictionary) = dictionary_of(file.resolve(annotation)) else {
         return Ok(());
     };
@@ -216,8 +290,7 @@ fn annotated<'f>(
 }
 
 fn title(file: &File) -> Option<String> {
-    let information = file.objects.trailer.get(b"Info").ok()?;
-    let information = dictionary_of(file.resolve(information))?;
+    let information = file.root(b"Info")?;
     let Object::String(title, _) = file.get(information, b"Title") else {
         return None;
     };

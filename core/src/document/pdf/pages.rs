@@ -30,34 +30,73 @@ struct Inherited<'f> {
     turned: Option<u8>,
 }
 
-pub(super) fn all(file: &File) -> Vec<PageNode<'_>> {
-    let mut found = Vec::new();
-    let root = file
-        .objects
-        .trailer
-        .get(b"Root")
-        .map(|root| file.resolve(root))
-        .ok()
-        .and_then(dictionary_of);
-    if let Some(Ok(pages)) = root.map(|root| root.get(b"Pages")) {
-        walk(file, pages, &mut found);
-    }
-    if found.is_empty() {
-        // The tree is gone: the pages that are there, by their number.
-        let is_page = |object: &Object| {
-            dictionary_of(object).is_some_and(|d| file.name(d, b"Type") == Some(b"Page"))
-        };
-        for object in file.objects.objects.values().filter(|o| is_page(o)) {
-            if let Some(dictionary) = dictionary_of(object) {
-                let inherited = Inherited::default().under(file, dictionary);
-                found.push(inherited.page(dictionary));
-            }
-        }
-    }
-    found
+/// The pages of a file, and whether some are missing.
+#[derive(Default)]
+pub(super) struct Pages<'f> {
+    pub(super) nodes: Vec<PageNode<'f>>,
+    /// Parts of the tree that are not there.
+    pub(super) lost: usize,
+    /// How many there are by what the tree says.
+    announced: usize,
 }
 
-fn walk<'f>(file: &'f File, root: &'f Object, found: &mut Vec<PageNode<'f>>) {
+impl Pages<'_> {
+    /// Whether these are more of the same; what was deleted may still be in the file.
+    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+        let missing = other
+            .lost
+            .max(other.announced.saturating_sub(other.nodes.len()));
+        let most = match other.nodes.is_empty() {
+            true => usize::MAX,
+            false => other.nodes.len() + missing,
+        };
+        self.nodes.len() > other.nodes.len() && self.nodes.len() <= most
+    }
+
+    /// Whether it is not worth to look for more.
+    pub(super) fn are_whole(&self) -> bool {
+        !self.nodes.is_empty() && self.lost == 0 && self.announced <= self.nodes.len()
+    }
+}
+
+/// The pages that the tree of a file leads to.
+pub(super) fn of_tree<'f>(file: &'f File<'f>) -> Pages<'f> {
+    let mut pages = Pages::default();
+    if let Some(root) = file.root(b"Root")
+        && let Ok(tree) = root.get(b"Pages")
+    {
+        let count = dictionary_of(file.resolve(tree)).map(|tree| file.get(tree, b"Count"));
+        let count = count.and_then(|count| usize::try_from(count.as_i64().ok()?).ok());
+        pages.announced = count.unwrap_or(0);
+        walk(file, tree, &mut pages);
+    }
+    pages
+}
+
+/// The pages that are in a file, by their numbers, whether its tree leads to them or not.
+pub(super) fn of_file<'f>(file: &'f File<'f>) -> Pages<'f> {
+    let mut pages = Pages::default();
+    for number in file.objects.of_kind(b"Page") {
+        let page = dictionary_of(file.objects.get(number));
+        pages.nodes.extend(page.map(|page| {
+            // What stands above it may still be there.
+            let mut line = vec![page];
+            while let Some(above) = file.dictionary(line[line.len() - 1], b"Parent")
+                && line.len() < DEPTH
+            {
+                line.push(above);
+            }
+            let above = line.into_iter().rev();
+            let inherited = above.fold(Inherited::default(), |inherited, node| {
+                inherited.under(file, node)
+            });
+            inherited.page(page)
+        }));
+    }
+    pages
+}
+
+fn walk<'f>(file: &'f File<'f>, root: &'f Object, pages: &mut Pages<'f>) {
     let mut seen: HashSet<ObjectId> = HashSet::new();
     let mut stack = vec![(root, Inherited::default(), 0)];
     let mut nodes = 0;
@@ -72,6 +111,7 @@ fn walk<'f>(file: &'f File, root: &'f Object, found: &mut Vec<PageNode<'f>>) {
             continue;
         }
         let Some(dictionary) = dictionary_of(file.resolve(object)) else {
+            pages.lost += 1;
             continue;
         };
         let inherited = inherited.under(file, dictionary);
@@ -79,16 +119,16 @@ fn walk<'f>(file: &'f File, root: &'f Object, found: &mut Vec<PageNode<'f>>) {
         let is_page = kids.is_empty() || file.name(dictionary, b"Type") == Some(b"Page");
         if is_page {
             if file.name(dictionary, b"Type") != Some(b"Pages") {
-                found.push(inherited.page(dictionary));
+                pages.nodes.push(inherited.page(dictionary));
             }
-        } else if depth < DEPTH {
+        } else if depth < DEPTH && stack.len() + kids.len() <= NODES {
             stack.extend(kids.iter().rev().map(|kid| (kid, inherited, depth + 1)));
         }
     }
 }
 
 impl<'f> Inherited<'f> {
-    fn under(self, file: &'f File, dictionary: &'f Dictionary) -> Self {
+    fn under(self, file: &'f File<'f>, dictionary: &'f Dictionary) -> Self {
         let rectangle = |key: &[u8]| {
             let numbers = file.numbers(dictionary, key);
             let [a, b, c, d] = *numbers.first_chunk::<4>()?;

@@ -2,9 +2,14 @@
 
 use std::collections::HashMap;
 
-use ttf_parser::{Face, GlyphId, cff};
+use ttf_parser::{Face, GlyphId, Tag, cff};
 
-use super::glyph_names;
+use super::budget::Budget;
+use super::{font_tables, glyph_names};
+use crate::document::DocumentError;
+
+/// What the text of a glyph takes in memory.
+const TEXT: usize = 100;
 
 /// An embedded TrueType, OpenType or CFF font.
 #[derive(Default)]
@@ -21,54 +26,62 @@ pub(super) struct Program {
 
 impl Program {
     /// Reads a TrueType or OpenType font.
-    pub(super) fn opentype(data: &[u8]) -> Self {
+    pub(super) fn opentype(data: &[u8], budget: &mut Budget<'_>) -> Result<Self, DocumentError> {
         let Ok(face) = Face::parse(data, 0) else {
-            return Self::compact(data);
+            return Self::compact(data, budget);
         };
         let mut program = Self::default();
-        for table in face.tables().cmap.iter().flat_map(|cmap| cmap.subtables) {
-            let unicode = table.is_unicode();
-            table.codepoints(|code| {
-                let Some(GlyphId(glyph)) = table.glyph_index(code).filter(|g| g.0 != 0) else {
-                    return;
-                };
-                let private = (0xF000..=0xF0FF).contains(&code);
-                match char::from_u32(code) {
-                    Some(c) if unicode && !private => {
-                        program.texts.entry(glyph).or_insert_with(|| c.to_string());
-                    }
-                    _ => {
-                        program.codes.entry(code & 0xFF).or_insert(glyph);
-                    }
+        font_tables::codes(&face, budget, |code, glyph, unicode| {
+            if glyph == 0 {
+                return;
+            }
+            let private = (0xF000..=0xF0FF).contains(&code);
+            match char::from_u32(code) {
+                Some(c) if unicode && !private => {
+                    program.texts.entry(glyph).or_insert_with(|| c.to_string());
                 }
-                if private {
-                    program.codes.insert(code & 0xFF, glyph);
+                _ => {
+                    program.codes.entry(code & 0xFF).or_insert(glyph);
                 }
-            });
-        }
-        for glyph in 0..face.number_of_glyphs() {
+            }
+            if private {
+                program.codes.insert(code & 0xFF, glyph);
+            }
+        })?;
+        for (glyph, name) in font_tables::names(&face) {
             if !program.texts.contains_key(&glyph)
-                && let Some(text) = face.glyph_name(GlyphId(glyph)).and_then(glyph_names::text)
+                && let Some(text) = glyph_names::text(name)
             {
                 program.texts.insert(glyph, text);
             }
         }
         if let Some(table) = face.tables().cff {
-            program.add_compact(&table);
+            let data = face.raw_face().table(Tag::from_bytes(b"CFF "));
+            program.add_compact(&table, data.unwrap_or_default(), budget)?;
         }
-        program
+        budget.keep(program.texts.len() * TEXT);
+        Ok(program)
     }
 
     /// Reads a bare CFF font.
-    pub(super) fn compact(data: &[u8]) -> Self {
+    pub(super) fn compact(data: &[u8], budget: &mut Budget<'_>) -> Result<Self, DocumentError> {
         let mut program = Self::default();
         if let Some(table) = cff::Table::parse(data) {
-            program.add_compact(&table);
+            program.add_compact(&table, data, budget)?;
         }
-        program
+        budget.keep(program.texts.len() * TEXT);
+        Ok(program)
     }
 
-    fn add_compact(&mut self, table: &cff::Table<'_>) {
+    fn add_compact(
+        &mut self,
+        table: &cff::Table<'_>,
+        data: &[u8],
+        budget: &mut Budget<'_>,
+    ) -> Result<(), DocumentError> {
+        if !font_tables::can_be_named(data, table.number_of_glyphs(), budget)? {
+            return Ok(());
+        }
         for glyph in 0..table.number_of_glyphs() {
             if let Some(cid) = table.glyph_cid(GlyphId(glyph)) {
                 self.identifiers.insert(cid, glyph);
@@ -86,6 +99,7 @@ impl Program {
                 self.encoding.insert(code, text);
             }
         }
+        Ok(())
     }
 
     /// The text of a glyph.

@@ -110,6 +110,7 @@ fn texts(
     texts.extend(own);
     if let Some(dictionary) = dictionary_of(encoding) {
         let differences = file.array(dictionary, b"Differences");
+        budget.work(differences.len() as u64)?;
         let pictures = subtype == b"Type3" || all_numbered(file, differences);
         let mut code: u32 = 0;
         for item in differences {
@@ -191,9 +192,9 @@ fn built_in(
             return Ok(type1_encoding(&data));
         }
         let program = match key {
-            b"FontFile2" => Program::opentype(&data),
-            _ if data.starts_with(b"OTTO") => Program::opentype(&data),
-            _ => Program::compact(&data),
+            b"FontFile2" => Program::opentype(&data, budget)?,
+            _ if data.starts_with(b"OTTO") => Program::opentype(&data, budget)?,
+            _ => Program::compact(&data, budget)?,
         };
         let texts = (0..=u8::MAX).filter_map(|code| {
             let text = program.code(code)?;

@@ -1,9 +1,10 @@
 //! A font's own table from codes to text.
 
-use hayro_cmap::{BfString, CMap, load_embedded};
+use hayro_cmap::{BfString, CMap};
 use lopdf::{Dictionary, Object};
 
 use super::budget::Budget;
+use super::cmap;
 use super::file::File;
 use crate::document::DocumentError;
 
@@ -23,8 +24,10 @@ impl ToUnicode {
     ) -> Result<Self, DocumentError> {
         Ok(match file.get(font, b"ToUnicode") {
             Object::Stream(stream) => {
-                let content = file.content(stream, budget)?;
-                let table = content.and_then(|content| CMap::parse(&content, load_embedded));
+                let table = match file.content(stream, budget)? {
+                    Some(content) => cmap::read(&content, budget)?,
+                    None => None,
+                };
                 table.map_or(Self::None, |table| Self::Table(Box::new(table)))
             }
             Object::Name(name) if name.starts_with(b"Identity") => Self::Identity,
