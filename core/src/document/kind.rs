@@ -58,9 +58,16 @@ pub(super) fn of(bytes: &[u8], name: Option<&str>) -> Result<DocumentKind, Docum
         })
     };
     let beginning = &bytes[..bytes.len().min(MARK_WITHIN)];
-    let is_pdf = beginning.windows(5).any(|window| window == b"%PDF-");
+    let mark = beginning.windows(5).position(|window| window == b"%PDF-");
+    let is_pdf = mark.is_some();
+    // A text may speak of the mark; in front of it a file has nothing, a header, or bytes.
+    let speaks = mark.is_some_and(|mark| match std::str::from_utf8(&beginning[..mark]) {
+        Ok(before) => !before.is_empty() && !before.ends_with(['\n', '\r', '\u{feff}', '\0']),
+        Err(_) => false,
+    });
     match (is_pdf, expected) {
-        (true, None | Some(DocumentKind::Pdf)) => return Ok(DocumentKind::Pdf),
+        (true, Some(DocumentKind::Pdf)) => return Ok(DocumentKind::Pdf),
+        (true, None) if !speaks => return Ok(DocumentKind::Pdf),
         (true, Some(_)) if bytes.starts_with(b"%PDF-") => return refused("a PDF"),
         _ => {}
     }

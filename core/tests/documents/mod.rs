@@ -11,6 +11,7 @@ use std::fmt::Write;
 pub(crate) struct Pdf {
     objects: Vec<Vec<u8>>,
     trailer: String,
+    catalog: String,
 }
 
 /// Numbers of a catalog and a tree of pages.
@@ -57,6 +58,11 @@ impl Pdf {
         self.trailer.push_str(more);
     }
 
+    /// More of the catalog.
+    pub(crate) fn catalog(&mut self, more: &str) {
+        self.catalog.push_str(more);
+    }
+
     /// The file.
     pub(crate) fn finish(self, pages: &[usize]) -> Vec<u8> {
         let kids: String = pages.iter().fold(String::new(), |mut kids, page| {
@@ -65,7 +71,7 @@ impl Pdf {
         });
         let tree = format!("<< /Type /Pages /Kids [{kids}] /Count {} >>", pages.len());
         let mut objects = vec![
-            b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+            format!("<< /Type /Catalog /Pages 2 0 R {} >>", self.catalog).into_bytes(),
             tree.into_bytes(),
         ];
         objects.extend(self.objects);

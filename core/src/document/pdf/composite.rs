@@ -1,10 +1,11 @@
 //! Fonts with codes of several bytes.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use hayro_cmap::{BfString, CMap, CMapName, CidFamily, WritingMode};
-use lopdf::{Dictionary, Object};
+use lopdf::{Dictionary, Object, ObjectId};
 
 use super::budget::Budget;
 use super::cmap;
@@ -21,18 +22,57 @@ const WIDTHS: usize = 66_000;
 /// Bytes of a table that has a glyph for each identifier.
 const GLYPHS: usize = 2 << 16;
 
+/// Codes that are text themselves.
+#[derive(Clone, Copy)]
+enum UnicodeCodes {
+    None,
+    Utf8,
+    Utf16,
+    Utf32,
+}
+
+impl UnicodeCodes {
+    /// As the name of a table says: `UniJIS-UTF16-H`.
+    fn of(name: &[u8]) -> Self {
+        let has = |part: &[u8]| memchr::memmem::find(name, part).is_some();
+        if has(b"UCS2") || has(b"UTF16") {
+            Self::Utf16
+        } else if has(b"UTF32") {
+            Self::Utf32
+        } else if has(b"UTF8") {
+            Self::Utf8
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// Where the embedded program is.
+#[derive(Default)]
+struct Embedded {
+    program: Option<ObjectId>,
+    glyphs: Option<ObjectId>,
+}
+
+/// The embedded program.
+struct Embedding {
+    program: Program,
+    /// Glyphs by identifier, two bytes each.
+    glyphs: Option<Vec<u8>>,
+}
+
 /// A font with codes of several bytes.
 pub(super) struct Composite {
     to_unicode: ToUnicode,
     /// From codes to identifiers; none where they are the same two bytes.
     codes: Option<Rc<CMap>>,
-    /// Codes are UTF-16, whatever the identifiers.
-    unicode_codes: bool,
+    /// Codes are text already, whatever the identifiers.
+    unicode_codes: UnicodeCodes,
     /// From identifiers to text, of the collection that they are of.
     collection: Option<Rc<CMap>>,
-    program: Option<Program>,
-    /// Glyphs by identifier, two bytes each.
-    glyphs: Option<Vec<u8>>,
+    embedded: Embedded,
+    /// The embedded program, read when a code is met that nothing else tells the text of.
+    program: OnceCell<Option<Embedding>>,
     widths: HashMap<u32, f32>,
     ranges: Vec<(u32, u32, f32)>,
     width: f32,
@@ -53,15 +93,15 @@ impl Composite {
         let below = file.array(font, b"DescendantFonts").first();
         let below = below.and_then(|below| dictionary_of(file.resolve(below)));
         let encoding = file.get(font, b"Encoding");
-        let (mut codes, mut unicode_codes, mut vertical) = (None, false, false);
+        let (mut codes, mut unicode_codes) = (None, UnicodeCodes::None);
+        let mut vertical = false;
         match encoding {
             Object::Name(name) if name.starts_with(b"Identity") => {
                 vertical = name.ends_with(b"-V");
             }
             Object::Name(name) => {
                 codes = predefined.get(CMapName::from_bytes(name));
-                let text = String::from_utf8_lossy(name);
-                unicode_codes = text.contains("UCS2") || text.contains("UTF16");
+                unicode_codes = UnicodeCodes::of(name);
                 vertical = name.ends_with(b"-V");
             }
             Object::Stream(stream) => {
@@ -87,8 +127,8 @@ impl Composite {
             codes,
             unicode_codes,
             collection,
-            program: None,
-            glyphs: None,
+            embedded: Embedded::default(),
+            program: OnceCell::new(),
             widths: HashMap::new(),
             ranges: Vec::new(),
             width: 1_000.0,
@@ -103,10 +143,7 @@ impl Composite {
             if vertical {
                 read.read_falls(file, below);
             }
-            // What the table says is better than what the program lets guess.
-            if matches!(read.to_unicode, ToUnicode::None) && read.collection.is_none() {
-                read.read_program(file, below, budget)?;
-            }
+            read.embedded = Embedded::find(file, below);
         }
         budget.keep((read.widths.len() + read.falls.len() + read.ranges.len()) * 16);
         Ok(read)
@@ -115,6 +152,20 @@ impl Composite {
     /// The next code of a string, and its length.
     pub(super) fn code(&self, bytes: &[u8]) -> (u32, u8) {
         let mut code = 0;
+        if let UnicodeCodes::Utf8 = self.unicode_codes {
+            let length = match bytes[0] {
+                0xF0.. => 4,
+                0xE0.. => 3,
+                0xC0.. => 2,
+                _ => 1,
+            };
+            let join = |code, byte: &u8| code << 8 | u32::from(*byte);
+            let code = bytes.iter().take(length.into()).fold(0, join);
+            return (code, length);
+        }
+        if let (UnicodeCodes::Utf32, Some(code)) = (self.unicode_codes, bytes.first_chunk()) {
+            return (u32::from_be_bytes(*code), 4);
+        }
         let Some(codes) = &self.codes else {
             let low = bytes.get(1).copied().unwrap_or_default();
             return (u32::from(bytes[0]) << 8 | u32::from(low), 2);
@@ -130,7 +181,13 @@ impl Composite {
     }
 
     /// A code's text and width.
-    pub(super) fn character(&self, code: u32, length: u8) -> (Option<String>, f32) {
+    pub(super) fn character(
+        &self,
+        code: u32,
+        length: u8,
+        file: &File,
+        budget: &mut Budget<'_>,
+    ) -> Result<(Option<String>, f32), DocumentError> {
         let cid = match &self.codes {
             Some(codes) => codes.lookup_cid_code(code, length).unwrap_or(0),
             None => code,
@@ -143,21 +200,33 @@ impl Composite {
         let text = self
             .to_unicode
             .text(code)
-            .or_else(|| self.utf16(code, length))
-            .or_else(|| self.of_collection(cid))
-            .or_else(|| self.of_program(cid));
-        (text, width)
+            .or_else(|| self.unicode(code, length))
+            .or_else(|| self.of_collection(cid));
+        // What the tables say is better than what the program lets guess.
+        let text = match text {
+            None => self.of_program(cid, file, budget)?,
+            known => known,
+        };
+        Ok((text, width))
     }
 
-    fn utf16(&self, code: u32, length: u8) -> Option<String> {
-        if !self.unicode_codes {
-            return None;
+    fn unicode(&self, code: u32, length: u8) -> Option<String> {
+        match self.unicode_codes {
+            UnicodeCodes::None => None,
+            UnicodeCodes::Utf8 => {
+                let bytes = code.to_be_bytes();
+                let bytes = bytes.get(4_usize.checked_sub(length.into())?..)?;
+                std::str::from_utf8(bytes).ok().map(str::to_owned)
+            }
+            UnicodeCodes::Utf16 => {
+                let units = match length {
+                    4 => vec![(code >> 16) as u16, (code & 0xFFFF) as u16],
+                    _ => vec![u16::try_from(code).ok()?],
+                };
+                String::from_utf16(&units).ok()
+            }
+            UnicodeCodes::Utf32 => char::from_u32(code).map(String::from),
         }
-        let units = match length {
-            4 => vec![(code >> 16) as u16, (code & 0xFFFF) as u16],
-            _ => vec![u16::try_from(code).ok()?],
-        };
-        String::from_utf16(&units).ok()
     }
 
     fn of_collection(&self, cid: u32) -> Option<String> {
@@ -167,18 +236,22 @@ impl Composite {
         }
     }
 
-    fn of_program(&self, cid: u32) -> Option<String> {
-        let program = self.program.as_ref()?;
-        let cid = u16::try_from(cid).ok()?;
-        let text = match &self.glyphs {
-            Some(glyphs) => {
-                let at = usize::from(cid) * 2;
-                let pair: [u8; 2] = glyphs.get(at..at + 2)?.try_into().ok()?;
-                program.glyph(u16::from_be_bytes(pair))
+    fn of_program(
+        &self,
+        cid: u32,
+        file: &File,
+        budget: &mut Budget<'_>,
+    ) -> Result<Option<String>, DocumentError> {
+        let embedding = match self.program.get() {
+            Some(known) => known,
+            None => {
+                let read = self.embedded.read(file, budget)?;
+                self.program.get_or_init(|| read)
             }
-            None => program.identifier(cid),
         };
-        text.map(str::to_owned)
+        let text = embedding.as_ref().zip(u16::try_from(cid).ok());
+        let text = text.and_then(|(embedding, cid)| embedding.text(cid));
+        Ok(text.map(str::to_owned))
     }
 
     fn width_of(&self, cid: u32) -> f32 {
@@ -265,31 +338,66 @@ impl Composite {
             self.falls.extend(cids.into_iter().zip(fall));
         }
     }
+}
 
-    fn read_program(
-        &mut self,
-        file: &File,
-        below: &Dictionary,
-        budget: &mut Budget<'_>,
-    ) -> Result<(), DocumentError> {
-        let Some(descriptor) = file.dictionary(below, b"FontDescriptor") else {
-            return Ok(());
+impl Embedded {
+    fn find(file: &File, below: &Dictionary) -> Self {
+        let descriptor = file.dictionary(below, b"FontDescriptor");
+        let at = |dictionary: &Dictionary, key: &[u8]| {
+            let place = dictionary.get(key).ok()?;
+            place.as_reference().ok()
         };
-        for key in [&b"FontFile2"[..], b"FontFile3"] {
-            if let Object::Stream(stream) = file.get(descriptor, key)
-                && let Some(data) = file.content(stream, budget)?
-            {
-                self.program = Some(Program::opentype(&data, budget)?);
-            }
+        let program = descriptor.and_then(|descriptor| {
+            let keys = [&b"FontFile3"[..], b"FontFile2"];
+            keys.into_iter().find_map(|key| at(descriptor, key))
+        });
+        Self {
+            program,
+            glyphs: at(below, b"CIDToGIDMap"),
         }
-        if let Object::Stream(stream) = file.get(below, b"CIDToGIDMap") {
-            self.glyphs = file.content(stream, budget)?;
-            if let Some(glyphs) = &mut self.glyphs {
-                glyphs.truncate(GLYPHS);
-                glyphs.shrink_to_fit();
-                budget.keep(GLYPHS);
-            }
+    }
+
+    fn read(
+        &self,
+        file: &File,
+        budget: &mut Budget<'_>,
+    ) -> Result<Option<Embedding>, DocumentError> {
+        let Some(data) = unpacked(file, self.program, budget)? else {
+            return Ok(None);
+        };
+        let program = Program::opentype(&data, budget)?;
+        drop(data);
+        let mut glyphs = unpacked(file, self.glyphs, budget)?;
+        if let Some(glyphs) = &mut glyphs {
+            glyphs.truncate(GLYPHS);
+            glyphs.shrink_to_fit();
+            budget.keep(GLYPHS);
         }
-        Ok(())
+        Ok(Some(Embedding { program, glyphs }))
+    }
+}
+
+fn unpacked(
+    file: &File,
+    place: Option<ObjectId>,
+    budget: &mut Budget<'_>,
+) -> Result<Option<Vec<u8>>, DocumentError> {
+    let place = place.map_or(Object::Null, Object::Reference);
+    match file.resolve(&place) {
+        Object::Stream(stream) => file.content(stream, budget),
+        _ => Ok(None),
+    }
+}
+
+impl Embedding {
+    fn text(&self, cid: u16) -> Option<&str> {
+        match &self.glyphs {
+            Some(glyphs) => {
+                let at = usize::from(cid) * 2;
+                let pair: [u8; 2] = glyphs.get(at..at + 2)?.try_into().ok()?;
+                self.program.glyph(u16::from_be_bytes(pair))
+            }
+            None => self.program.identifier(cid),
+        }
     }
 }

@@ -9,7 +9,7 @@ use lopdf::Dictionary;
 use super::bidi;
 use super::budget::Budget;
 use super::composite::Composite;
-use super::file::File;
+use super::file::{File, number};
 use super::fonts::Predefined;
 use super::simple::Simple;
 use super::to_unicode::ToUnicode;
@@ -49,7 +49,9 @@ pub(super) struct Font {
     long: RefCell<HashMap<(u32, u8), Shown>>,
     pub(super) vertical: bool,
     /// The size of its units, 0.001 but for fonts made of pictures.
-    pub(super) unit: f32,
+    unit: f32,
+    /// How high a line of it is, in its size: fonts made of pictures say what they like.
+    pub(super) height: f32,
 }
 
 enum Kind {
@@ -64,9 +66,9 @@ impl Font {
         predefined: &mut Predefined,
         budget: &mut Budget<'_>,
     ) -> Result<Self, DocumentError> {
-        let to_unicode = ToUnicode::read(file, dictionary, budget)?;
+        let to_unicode = ToUnicode::read(file, dictionary, predefined, budget)?;
         let composite = file.name(dictionary, b"Subtype") == Some(b"Type0");
-        let mut unit = 0.001;
+        let (mut unit, mut height) = (0.001, 1.0);
         let (kind, vertical) = if composite {
             let font = Composite::read(file, dictionary, to_unicode, predefined, budget)?;
             budget.keep(CHARACTERS * 64);
@@ -74,8 +76,7 @@ impl Font {
             (Kind::Composite(Box::new(font)), vertical)
         } else {
             if file.name(dictionary, b"Subtype") == Some(b"Type3") {
-                let matrix = file.numbers(dictionary, b"FontMatrix");
-                unit = matrix.first().map_or(0.001, |scale| scale.abs());
+                (unit, height) = pictures(file, dictionary);
             }
             let font = Simple::read(file, dictionary, to_unicode, budget)?;
             (Kind::Simple(Box::new(font)), false)
@@ -87,6 +88,7 @@ impl Font {
             long: RefCell::default(),
             vertical,
             unit,
+            height,
         })
     }
 
@@ -94,7 +96,9 @@ impl Font {
     pub(super) fn show(
         &self,
         bytes: &[u8],
-        mut each: impl FnMut(Shown) -> Result<(), DocumentError>,
+        file: &File,
+        budget: &mut Budget<'_>,
+        mut each: impl FnMut(Shown, &mut Budget<'_>) -> Result<(), DocumentError>,
     ) -> Result<(), DocumentError> {
         let mut at = 0;
         while at < bytes.len() {
@@ -105,9 +109,9 @@ impl Font {
             at += usize::from(length.max(1));
             let shown = match self.met(code, length) {
                 Some(shown) => shown,
-                None => self.meet(code, length),
+                None => self.meet(code, length, file, budget)?,
             };
-            each(shown)?;
+            each(shown, budget)?;
         }
         Ok(())
     }
@@ -119,8 +123,14 @@ impl Font {
         }
     }
 
-    fn meet(&self, code: u32, length: u8) -> Shown {
-        let shown = self.make(code, length);
+    fn meet(
+        &self,
+        code: u32,
+        length: u8,
+        file: &File,
+        budget: &mut Budget<'_>,
+    ) -> Result<Shown, DocumentError> {
+        let shown = self.make(code, length, file, budget)?;
         let mut long = self.long.borrow_mut();
         match (length, self.short.borrow_mut().get_mut(code as usize)) {
             (1, Some(place)) => *place = Some(shown.clone()),
@@ -131,24 +141,30 @@ impl Font {
                 long.insert((code, length), shown.clone());
             }
         }
-        shown
+        Ok(shown)
     }
 
-    fn make(&self, code: u32, length: u8) -> Shown {
+    fn make(
+        &self,
+        code: u32,
+        length: u8,
+        file: &File,
+        budget: &mut Budget<'_>,
+    ) -> Result<Shown, DocumentError> {
         let (text, width) = match &self.kind {
             Kind::Simple(font) => font.character(u8::try_from(code).unwrap_or_default()),
-            Kind::Composite(font) => font.character(code, length),
+            Kind::Composite(font) => font.character(code, length, file, budget)?,
         };
         let text = text.unwrap_or_default();
         let end = text
             .char_indices()
             .nth(TEXT)
             .map_or(text.len(), |(at, _)| at);
-        Shown {
+        Ok(Shown {
             text: Text::of(&text[..end]),
             advance: width * self.unit,
             is_space: code == 32 && length == 1,
-        }
+        })
     }
 }
 
@@ -194,6 +210,37 @@ impl Text {
     pub(super) fn from_text(text: &str) -> Self {
         Self::of(text)
     }
+}
+
+/// The size of units, and the height of lines, of a font made of pictures.
+fn pictures(file: &File, font: &Dictionary) -> (f32, f32) {
+    /// How high a line is, in the mean width of its characters.
+    const HEIGHT: f32 = 2.0;
+    let [a, b, c, d] = match file.numbers(font, b"FontMatrix").first_chunk() {
+        Some(known) => *known,
+        None => [0.001, 0.0, 0.0, 0.001],
+    };
+    let unit = a.hypot(b);
+    let widths = file.array(font, b"Widths").iter().take(256);
+    let widths = widths.filter_map(|width| number(file.resolve(width)));
+    let (sum, count) = widths
+        .filter(|width| *width != 0.0)
+        .fold((0.0, 0.0), |(sum, count), width| {
+            (sum + width.abs(), count + 1.0)
+        });
+    let by_width = HEIGHT * unit * sum / f32::max(count, 1.0);
+    let by_box = match file.numbers(font, b"FontBBox").first_chunk() {
+        Some([_, bottom, _, top]) => (top - bottom).abs() * c.hypot(d),
+        None => 0.0,
+    };
+    // A box that does not fit the characters is not theirs.
+    let height = match (by_width > 0.0, by_box > 0.0) {
+        (true, true) => by_box.clamp(0.5 * by_width, 1.5 * by_width),
+        (true, false) => by_width,
+        (false, true) => by_box,
+        (false, false) => 1.0,
+    };
+    (unit, if height.is_finite() { height } else { 1.0 })
 }
 
 /// What is no text, although a font says it is.

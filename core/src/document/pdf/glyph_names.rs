@@ -33,6 +33,13 @@ pub(super) fn numbered(name: &str) -> Option<u32> {
         .flatten()
 }
 
+/// The same of a name with two hexadecimal digits: `g4A`.
+pub(super) fn hexadecimal(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(|c: char| c.is_ascii_alphabetic())?;
+    let two = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    two.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+}
+
 fn listed(name: &str) -> Option<String> {
     let tex = match name {
         "ff" => "ff",

@@ -25,6 +25,8 @@ pub(super) struct Glyph {
     pub(super) size: f32,
     /// The part of the way to the next that is the file's wish, not the font's.
     pub(super) spread: f32,
+    /// Whether it is seen from behind.
+    pub(super) mirrored: bool,
 }
 
 /// How many states may be saved in each other.
@@ -44,6 +46,21 @@ struct State {
     stretch: f32,
     leading: f32,
     rise: f32,
+}
+
+impl State {
+    fn new(page: Matrix) -> Self {
+        Self {
+            page,
+            font: None,
+            size: 0.0,
+            character_spacing: 0.0,
+            word_spacing: 0.0,
+            stretch: 1.0,
+            leading: 0.0,
+            rise: 0.0,
+        }
+    }
 }
 
 /// Carries out the operations of pages.
@@ -94,27 +111,29 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         resources: Option<&'f Dictionary>,
         matrix: Matrix,
     ) -> Result<(), DocumentError> {
+        self.carry_out(content, resources, State::new(matrix))
+    }
+
+    fn carry_out(
+        &mut self,
+        content: &[u8],
+        resources: Option<&'f Dictionary>,
+        mut state: State,
+    ) -> Result<(), DocumentError> {
         let mut lexer = Lexer::new(content);
         let mut operands = Vec::new();
         let mut saved: Vec<State> = Vec::new();
-        let mut state = State {
-            page: matrix,
-            font: None,
-            size: 0.0,
-            character_spacing: 0.0,
-            word_spacing: 0.0,
-            stretch: 1.0,
-            leading: 0.0,
-            rise: 0.0,
-        };
         let (mut text, mut line) = (Matrix::IDENTITY, Matrix::IDENTITY);
         let marked = self.marks.depth();
         while let Some(operator) = lexer.next(&mut operands) {
             self.budget.operation()?;
-            let n = |at: usize| match operands.get(at) {
+            // An operator's own operands are the last ones, whatever stands before them.
+            let last = |count: usize| operands.len().saturating_sub(count);
+            let n = |at: usize, count: usize| match operands.get(last(count) + at) {
                 Some(Operand::Number(number)) => *number,
                 _ => 0.0,
             };
+            let six = || [n(0, 6), n(1, 6), n(2, 6), n(3, 6), n(4, 6), n(5, 6)];
             match operator {
                 b"q" if saved.len() < SAVED => saved.push(state.clone()),
                 b"Q" => {
@@ -123,33 +142,31 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                     }
                 }
                 b"cm" => {
-                    let numbers = [n(0), n(1), n(2), n(3), n(4), n(5)];
-                    if let Some(matrix) = Matrix::of(&numbers) {
+                    if let Some(matrix) = Matrix::of(&six()) {
                         state.page = matrix.then(state.page);
                     }
                 }
                 b"BT" => (text, line) = (Matrix::IDENTITY, Matrix::IDENTITY),
                 b"Tf" => {
-                    if let Some(Operand::Name(name)) = operands.first() {
+                    if let Some(Operand::Name(name)) = operands.get(last(2)) {
                         state.font = self.font(resources, name)?;
                     }
-                    state.size = n(1);
+                    state.size = n(1, 2);
                 }
-                b"Tc" => state.character_spacing = n(0),
-                b"Tw" => state.word_spacing = n(0),
-                b"Tz" => state.stretch = n(0) / 100.0,
-                b"TL" => state.leading = n(0),
-                b"Ts" => state.rise = n(0),
+                b"Tc" => state.character_spacing = n(0, 1),
+                b"Tw" => state.word_spacing = n(0, 1),
+                b"Tz" => state.stretch = n(0, 1) / 100.0,
+                b"TL" => state.leading = n(0, 1),
+                b"Ts" => state.rise = n(0, 1),
                 b"Td" | b"TD" => {
                     if operator == b"TD" {
-                        state.leading = -n(1);
+                        state.leading = -n(1, 2);
                     }
-                    line = Matrix::shift(n(0), n(1)).then(line);
+                    line = Matrix::shift(n(0, 2), n(1, 2)).then(line);
                     text = line;
                 }
                 b"Tm" => {
-                    let numbers = [n(0), n(1), n(2), n(3), n(4), n(5)];
-                    if let Some(matrix) = Matrix::of(&numbers) {
+                    if let Some(matrix) = Matrix::of(&six()) {
                         (text, line) = (matrix, matrix);
                     }
                 }
@@ -157,14 +174,9 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                     line = Matrix::shift(0.0, -state.leading).then(line);
                     text = line;
                 }
-                b"Tj" => {
-                    if let Some(Operand::Text(bytes)) = operands.first() {
-                        self.show(bytes, &state, &mut text)?;
-                    }
-                }
                 b"'" | b"\"" => {
                     if operator == b"\"" {
-                        (state.word_spacing, state.character_spacing) = (n(0), n(1));
+                        (state.word_spacing, state.character_spacing) = (n(0, 3), n(1, 3));
                     }
                     line = Matrix::shift(0.0, -state.leading).then(line);
                     text = line;
@@ -172,9 +184,10 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                         self.show(bytes, &state, &mut text)?;
                     }
                 }
-                b"TJ" => {
-                    let Some(Operand::Array(items)) = operands.first() else {
-                        continue;
+                b"Tj" | b"TJ" => {
+                    let items = match operands.last() {
+                        Some(Operand::Array(items)) => items,
+                        _ => &operands[last(1)..],
                     };
                     let vertical = state.font.as_ref().is_some_and(|font| font.vertical);
                     for item in items {
@@ -194,12 +207,12 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                     }
                 }
                 b"Do" => {
-                    if let Some(Operand::Name(name)) = operands.first() {
-                        self.form(resources, name, state.page)?;
+                    if let Some(Operand::Name(name)) = operands.last() {
+                        self.form(resources, name, &state)?;
                     }
                 }
                 b"gs" => {
-                    if let Some(Operand::Name(name)) = operands.first() {
+                    if let Some(Operand::Name(name)) = operands.last() {
                         self.graphics_state(resources, name, &mut state)?;
                     }
                 }
@@ -213,8 +226,39 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                 _ => {}
             }
         }
+        if lexer.lost {
+            self.budget.lose(Loss::Damaged);
+        }
         while self.marks.depth() > marked {
             self.marks.end(&mut self.glyphs, self.budget)?;
+        }
+        Ok(())
+    }
+
+    /// Whether something with this dictionary is on a layer that is off.
+    pub(super) fn is_hidden(&self, dictionary: &Dictionary) -> bool {
+        self.marks.is_hidden(dictionary)
+    }
+
+    /// Puts a text that no font shows in its place.
+    pub(super) fn write(
+        &mut self,
+        text: &str,
+        from: (f32, f32),
+        to: (f32, f32),
+        size: f32,
+    ) -> Result<(), DocumentError> {
+        self.budget.show();
+        self.budget.output(text.len())?;
+        if self.glyphs.len() < GLYPHS {
+            self.glyphs.push(Glyph {
+                text: Text::from_text(text),
+                from,
+                to,
+                size,
+                spread: 0.0,
+                mirrored: false,
+            });
         }
         Ok(())
     }
@@ -225,6 +269,16 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         object: &'f Object,
         resources: Option<&'f Dictionary>,
         matrix: Matrix,
+    ) -> Result<(), DocumentError> {
+        self.look_from(object, resources, State::new(matrix))
+    }
+
+    /// The same, from the state in which it is called.
+    fn look_from(
+        &mut self,
+        object: &'f Object,
+        resources: Option<&'f Dictionary>,
+        mut state: State,
     ) -> Result<(), DocumentError> {
         let Object::Stream(stream) = self.file.resolve(object) else {
             return Ok(());
@@ -250,13 +304,13 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
             _ => Rc::new(self.file.content(stream, self.budget)?.unwrap_or_default()),
         };
         let own = Matrix::of(&self.file.numbers(&stream.dict, b"Matrix"));
-        let matrix = own.unwrap_or(Matrix::IDENTITY).then(matrix);
+        state.page = own.unwrap_or(Matrix::IDENTITY).then(state.page);
         let resources = self
             .file
             .dictionary(&stream.dict, b"Resources")
             .or(resources);
         self.depth += 1;
-        let done = self.run(&content, resources, matrix);
+        let done = self.carry_out(&content, resources, state);
         self.depth -= 1;
         done
     }
@@ -265,7 +319,7 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         &mut self,
         resources: Option<&'f Dictionary>,
         name: &[u8],
-        matrix: Matrix,
+        state: &State,
     ) -> Result<(), DocumentError> {
         let objects = resources.and_then(|r| self.file.dictionary(r, b"XObject"));
         let Some(Ok(object)) = objects.map(|objects| objects.get(name)) else {
@@ -274,7 +328,7 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         let form = dictionary_of(self.file.resolve(object))
             .is_some_and(|d| self.file.name(d, b"Subtype") == Some(b"Form"));
         if form {
-            self.look(object, resources, matrix)?;
+            self.look_from(object, resources, state.clone())?;
         }
         Ok(())
     }
@@ -327,14 +381,11 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         // Moving on does not change these.
         let [a, b, c, d, _, _] = text.then(state.page).0;
         let (width, height) = (a.hypot(b), c.hypot(d));
-        let unit = if font.unit > 0.01 {
-            font.unit * 1000.0
-        } else {
-            1.0
-        };
-        let size = (state.size * unit).abs().min(10_000.0) * height;
-        let (budget, glyphs) = (&mut *self.budget, &mut self.glyphs);
-        font.show(bytes, |shown| {
+        let size = (state.size * font.height).abs().min(10_000.0) * height;
+        // Up is down, as seen from where the line goes.
+        let mirrored = a * d - b * c < 0.0;
+        let glyphs = &mut self.glyphs;
+        font.show(bytes, self.file, self.budget, |shown, budget| {
             budget.operation()?;
             let spacing = state.character_spacing
                 + if shown.is_space {
@@ -365,6 +416,7 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
                         to,
                         size,
                         spread,
+                        mirrored,
                     });
                 }
             }

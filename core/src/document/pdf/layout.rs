@@ -4,8 +4,8 @@ use super::bidi;
 use super::budget::Budget;
 use super::font::Text;
 use super::interpret::Glyph;
-use super::lines::{Piece, Placed, pieces};
-use super::{order, repair};
+use super::lines::{Direction, Piece, Placed, pieces};
+use super::{bullets, columns, order, repair};
 use crate::document::DocumentError;
 
 /// A gap between lines this wide, in their size, is a paragraph's.
@@ -13,12 +13,12 @@ pub(super) const PARAGRAPH: f32 = 1.7;
 
 /// A line of text.
 pub(super) struct Line {
-    pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Piece>,
     pub(super) from: f32,
     pub(super) to: f32,
     pub(super) base: f32,
     pub(super) size: f32,
-    pub(super) direction: u8,
+    pub(super) direction: Direction,
 }
 
 /// The text of a page.
@@ -26,7 +26,7 @@ pub(super) fn text(glyphs: Vec<Glyph>, budget: &Budget<'_>) -> Result<String, Do
     let pieces = pieces(&glyphs);
     drop(glyphs);
     budget.time()?;
-    let lines = lines(pieces);
+    let lines = columns::split(bullets::put_in_place(lines(pieces)));
     let lines = order::in_reading_order(lines);
     budget.time()?;
     Ok(join(&lines))
@@ -39,37 +39,50 @@ fn lines(pieces: Vec<Piece>) -> Vec<Line> {
         if let Some(last) = lines.last_mut()
             && last.takes(&piece)
         {
-            last.from = last.from.min(piece.from);
-            last.to = last.to.max(piece.to);
-            last.size = last.size.max(piece.size);
-            last.pieces.push(piece);
+            last.push(piece);
             continue;
         }
-        lines.push(Line {
+        lines.push(Line::of(piece));
+    }
+    lines
+}
+
+impl Line {
+    pub(super) fn of(piece: Piece) -> Self {
+        Self {
             from: piece.from,
             to: piece.to,
             base: piece.base,
             size: piece.size,
             direction: piece.direction,
             pieces: vec![piece],
-        });
+        }
     }
-    lines
-}
 
-impl Line {
+    pub(super) fn push(&mut self, piece: Piece) {
+        self.from = self.from.min(piece.from);
+        self.to = self.to.max(piece.to);
+        self.size = self.size.max(piece.size);
+        self.pieces.push(piece);
+    }
+
     fn takes(&self, piece: &Piece) -> bool {
         let size = self.size.max(piece.size);
         let beside = piece.from > self.to - 0.4 * size || piece.to < self.from + 0.4 * size;
         self.direction == piece.direction && (self.base - piece.base).abs() < 0.3 * size && beside
     }
 
+    /// Whether it has letters that are written from right to left.
+    pub(super) fn is_rightward(&self) -> bool {
+        let mut glyphs = self.pieces.iter().flat_map(|piece| &piece.glyphs);
+        glyphs.any(|glyph| glyph.text.is_rightward())
+    }
+
     fn text(&self) -> String {
         let mut pieces: Vec<&Piece> = self.pieces.iter().collect();
         pieces.sort_by(|a, b| a.from.total_cmp(&b.from));
         let mut glyphs: Vec<&Placed> = pieces.iter().flat_map(|piece| &piece.glyphs).collect();
-        let rightward = glyphs.iter().any(|glyph| glyph.text.is_rightward());
-        let text = if rightward {
+        let text = if self.is_rightward() {
             glyphs.sort_by(|a, b| a.from.total_cmp(&b.from));
             let mut units: Vec<String> = Vec::with_capacity(glyphs.len());
             spaced(&glyphs, |unit| {

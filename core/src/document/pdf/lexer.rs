@@ -1,6 +1,8 @@
 //! A content stream, operation by operation. Nothing of it is kept. The strings and names of a
 //! file's objects are written in the same way.
 
+use super::picture;
+
 /// How deep arrays and dictionaries may lie in each other.
 const DEPTH: usize = 16;
 /// Operands of one operation.
@@ -26,9 +28,11 @@ pub(super) struct Lexer<'c> {
     pub(super) at: usize,
     /// Operands of this operation that lie in others.
     held: usize,
+    /// Whether there was a picture without an end.
+    pub(super) lost: bool,
 }
 
-enum Token<'c> {
+pub(super) enum Token<'c> {
     Operand(Operand),
     Word(&'c [u8]),
     /// `]` or `>>`.
@@ -41,8 +45,18 @@ impl<'c> Lexer<'c> {
     }
 
     pub(super) fn at(bytes: &'c [u8], at: usize) -> Self {
-        let held = 0;
-        Self { bytes, at, held }
+        Self {
+            bytes,
+            at,
+            held: 0,
+            lost: false,
+        }
+    }
+
+    /// The next word or operand by itself.
+    pub(super) fn separate(&mut self) -> Option<Token<'c>> {
+        self.held = 0;
+        self.token(0)
     }
 
     /// The next operator; its operands are put in the place of those before.
@@ -282,13 +296,19 @@ impl<'c> Lexer<'c> {
             return Operand::Array(items);
         }
         loop {
+            let at = self.at;
             match self.token(depth + 1) {
                 Some(Token::Operand(item)) => {
                     if self.holds_more() {
                         items.push(item);
                     }
                 }
-                Some(Token::Word(_)) => {}
+                Some(Token::Word(b"true" | b"false" | b"null")) => {}
+                Some(Token::Word(_)) => {
+                    // It was not closed: an operator is in no array.
+                    self.at = at;
+                    break;
+                }
                 Some(Token::End) | None => break,
             }
         }
@@ -302,13 +322,18 @@ impl<'c> Lexer<'c> {
             return Operand::Dictionary(pairs);
         }
         loop {
+            let at = self.at;
             match self.token(depth + 1) {
                 Some(Token::Operand(operand)) => match (key.take(), operand) {
                     (None, Operand::Name(name)) => key = Some(name),
                     (Some(name), value) if self.holds_more() => pairs.push((name, value)),
                     _ => {}
                 },
-                Some(Token::Word(_)) => key = None,
+                Some(Token::Word(b"true" | b"false" | b"null")) => key = None,
+                Some(Token::Word(_)) => {
+                    self.at = at;
+                    break;
+                }
                 Some(Token::End) | None => break,
             }
         }
@@ -320,28 +345,18 @@ impl<'c> Lexer<'c> {
         self.held <= HELD
     }
 
-    /// Goes behind a picture that lies in the stream itself.
+    /// Goes behind a picture that lies in the stream itself; if it ends nowhere, into it.
     fn skip_image(&mut self) {
-        let Some(data) = memchr::memmem::find(&self.bytes[self.at..], b"ID") else {
-            self.at = self.bytes.len();
+        let Some(length) = picture::begin(self) else {
             return;
         };
-        self.at += data + 2;
-        while let Some(found) = memchr::memmem::find(&self.bytes[self.at..], b"EI") {
-            let (from, to) = (self.at + found, self.at + found + 2);
-            self.at = to;
-            let before = from == 0 || is_space(self.bytes[from - 1]);
-            let behind = self.bytes.get(to).is_none_or(|byte| is_space(*byte));
-            // Picture data may have the letters too; what follows must look like text.
-            let next = &self.bytes[to..(to + 12).min(self.bytes.len())];
-            let plain = next
-                .iter()
-                .all(|b| is_space(*b) || (b' '..=b'~').contains(b));
-            if before && behind && plain {
-                return;
+        // What was once looked for to the end in vain is not looked for again.
+        if !self.lost {
+            match picture::end(self.bytes, self.at, length) {
+                Some(behind) => self.at = behind,
+                None => self.lost = true,
             }
         }
-        self.at = self.bytes.len();
     }
 }
 

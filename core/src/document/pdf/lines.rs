@@ -32,19 +32,18 @@ pub(super) struct Piece {
     pub(super) to: f32,
     pub(super) base: f32,
     pub(super) size: f32,
-    /// In which direction it is written, in quarters against the clock.
-    pub(super) direction: u8,
+    pub(super) direction: Direction,
 }
 
 /// Gathers glyphs into pieces.
 pub(super) fn pieces(glyphs: &[Glyph]) -> Vec<Piece> {
     let mut found: Vec<Piece> = Vec::new();
     let mut drawn = Drawn::default();
-    let mut direction = 0;
+    let mut direction = Direction::RIGHT;
     for glyph in glyphs {
-        direction = direction_of(glyph, direction);
-        let (from, base) = turned(glyph.from, direction);
-        let (to, _) = turned(glyph.to, direction);
+        direction = Direction::of(glyph, direction);
+        let (from, base) = direction.turned(glyph.from);
+        let (to, _) = direction.turned(glyph.to);
         let placed = Placed {
             text: glyph.text.clone(),
             from: from.min(to),
@@ -76,6 +75,15 @@ pub(super) fn pieces(glyphs: &[Glyph]) -> Vec<Piece> {
 }
 
 impl Piece {
+    /// How many words it has, those that begin with a letter.
+    pub(super) fn words(&self) -> usize {
+        let first = self.glyphs.first().filter(|glyph| glyph.is_letter());
+        let begin = |pair: &&[Placed]| {
+            pair[1].is_letter() && (pair[0].is_space() || pair[0].is_apart(&pair[1]))
+        };
+        usize::from(first.is_some()) + self.glyphs.windows(2).filter(begin).count()
+    }
+
     /// Takes one more glyph, if it goes on with this piece.
     fn take(&mut self, next: &Placed) -> bool {
         let size = self.size.max(next.size);
@@ -132,6 +140,15 @@ impl Placed {
         }
     }
 
+    fn is_letter(&self) -> bool {
+        let first = match &self.text {
+            Text::None => None,
+            Text::One(c) => Some(*c),
+            Text::Many(text) => text.chars().next(),
+        };
+        first.is_some_and(char::is_alphabetic)
+    }
+
     /// Whether there is a space between this glyph and the next to the right.
     pub(super) fn is_apart(&self, next: &Self) -> bool {
         let size = self.size.max(next.size);
@@ -142,7 +159,7 @@ impl Placed {
 
 /// What has been drawn where: some files draw text twice, to make it bold or to be safe.
 #[derive(Default)]
-struct Drawn(HashSet<(u8, i32, i32, String)>);
+struct Drawn(HashSet<(Direction, i32, i32, String)>);
 
 impl Drawn {
     /// Drops the last piece if it is blank, or was drawn before in the same place.
@@ -175,26 +192,62 @@ impl Drawn {
 
 const AROUND: [(i32, i32); 5] = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)];
 
-/// The direction of a glyph; one without a way has that of the one before.
-fn direction_of(glyph: &Glyph, before: u8) -> u8 {
-    let (x, y) = (glyph.to.0 - glyph.from.0, glyph.to.1 - glyph.from.1);
-    if x.abs() < 1e-4 && y.abs() < 1e-4 {
-        return before;
-    }
-    match (x.abs() >= y.abs(), x > 0.0, y > 0.0) {
-        (true, true, _) => 0,
-        (true, false, _) => 2,
-        (false, _, true) => 1,
-        (false, _, false) => 3,
-    }
+/// In which direction a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Direction {
+    /// In degrees, against the clock, from -180.
+    degrees: i16,
+    /// Whether it is seen from behind: it goes to the left, and the next line is below.
+    mirrored: bool,
 }
 
-/// A place, turned so that its line runs along x.
-pub(super) fn turned((x, y): (f32, f32), direction: u8) -> (f32, f32) {
-    match direction {
-        0 => (x, y),
-        1 => (y, -x),
-        2 => (-x, -y),
-        _ => (-y, x),
+impl Direction {
+    const RIGHT: Self = Self {
+        degrees: 0,
+        mirrored: false,
+    };
+    /// What is nearer to the page's edges than this is along them.
+    const ALONG: f32 = 3.0;
+
+    /// That of a glyph; one without a way has that of the one before.
+    fn of(glyph: &Glyph, before: Self) -> Self {
+        let (x, y) = (glyph.to.0 - glyph.from.0, glyph.to.1 - glyph.from.1);
+        if x.abs() < 1e-4 && y.abs() < 1e-4 {
+            return before;
+        }
+        let degrees = y.atan2(x).to_degrees();
+        let along = (degrees / 90.0).round() * 90.0;
+        let degrees = if (degrees - along).abs() <= Self::ALONG {
+            along
+        } else if (degrees - f32::from(before.degrees)).abs() <= 1.0 {
+            f32::from(before.degrees)
+        } else {
+            degrees.round()
+        };
+        #[allow(clippy::cast_possible_truncation)]
+        let degrees = if degrees >= 180.0 {
+            -180
+        } else {
+            degrees as i16
+        };
+        Self {
+            degrees,
+            mirrored: glyph.mirrored && degrees == -180,
+        }
+    }
+
+    /// A place, turned so that its line runs along x.
+    fn turned(self, (x, y): (f32, f32)) -> (f32, f32) {
+        match self.degrees {
+            0 => (x, y),
+            90 => (y, -x),
+            -180 if self.mirrored => (-x, y),
+            -180 => (-x, -y),
+            -90 => (-y, x),
+            degrees => {
+                let (sin, cos) = f32::from(degrees).to_radians().sin_cos();
+                (x * cos + y * sin, y * cos - x * sin)
+            }
+        }
     }
 }

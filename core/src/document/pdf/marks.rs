@@ -22,8 +22,7 @@ const LAYERS: usize = 4_096;
 pub(super) struct Marks<'f> {
     file: &'f File<'f>,
     open: Vec<Mark>,
-    /// Layers that are off.
-    off: HashSet<ObjectId>,
+    layers: Layers,
     hidden: usize,
     /// Marks beyond the depth.
     beyond: usize,
@@ -40,7 +39,7 @@ impl<'f> Marks<'f> {
         Self {
             file,
             open: Vec::new(),
-            off: layers_off(file),
+            layers: Layers::of(file),
             hidden: 0,
             beyond: 0,
         }
@@ -127,51 +126,86 @@ impl<'f> Marks<'f> {
             return Ok(());
         };
         budget.output(replaced.len())?;
+        let hyphen = matches!(&shown[0].text, Text::One(c) if is_hyphen(*c)) && shown.len() == 1;
+        let text = match replaced.is_empty() && hyphen {
+            // One that is there for the end of the line only.
+            true => Text::One('\u{ad}'),
+            false => Text::from_text(&replaced),
+        };
         // Its first glyph has all of the text, and reaches to the end of the last.
         let to = shown[shown.len() - 1].to;
-        shown[0].text = Text::from_text(&replaced);
+        shown[0].text = text;
         shown[0].to = to;
         glyphs.truncate(mark.from + 1);
         Ok(())
     }
 
     fn is_off(&self, layer: &Object) -> bool {
-        if let Object::Reference(id) = layer
-            && self.off.contains(id)
-        {
-            return true;
-        }
         let Some(dictionary) = dictionary_of(self.file.resolve(layer)) else {
             return false;
         };
-        // A group of layers is shown if any of them is.
-        match dictionary.get(b"OCGs") {
-            Ok(Object::Reference(id)) => self.off.contains(id),
-            Ok(Object::Array(layers)) => {
-                let off = |layer: &Object| match layer {
-                    Object::Reference(id) => self.off.contains(id),
-                    _ => false,
-                };
-                !layers.is_empty() && layers.iter().take(LAYERS).all(off)
-            }
+        let Ok(members) = dictionary.get(b"OCGs") else {
+            return self.layers.is_off(layer);
+        };
+        let members = match self.file.resolve(members) {
+            Object::Array(members) => &members[..members.len().min(LAYERS)],
+            _ => std::slice::from_ref(members),
+        };
+        let off = |member: &Object| self.layers.is_off(member);
+        let shown = match self.file.name(dictionary, b"P") {
+            Some(b"AllOn") => !members.iter().any(off),
+            Some(b"AnyOff") => members.iter().any(off),
+            Some(b"AllOff") => members.iter().all(off),
+            // Any of them is on.
+            _ => !members.iter().all(off),
+        };
+        !shown && !members.is_empty()
+    }
+}
+
+/// Which layers of a file are shown.
+#[derive(Default)]
+struct Layers {
+    /// Whether those that nothing is said of are off.
+    off_by_default: bool,
+    on: HashSet<ObjectId>,
+    off: HashSet<ObjectId>,
+}
+
+impl Layers {
+    fn of(file: &File) -> Self {
+        let layers = file
+            .root(b"Root")
+            .and_then(|root| file.dictionary(root, b"OCProperties"))
+            .and_then(|layers| file.dictionary(layers, b"D"));
+        let Some(layers) = layers else {
+            return Self::default();
+        };
+        let all = |key| {
+            let all = file.array(layers, key).iter().take(LAYERS);
+            all.filter_map(|layer| layer.as_reference().ok()).collect()
+        };
+        Self {
+            off_by_default: file.name(layers, b"BaseState") == Some(b"OFF"),
+            on: all(b"ON"),
+            off: all(b"OFF"),
+        }
+    }
+
+    fn is_off(&self, layer: &Object) -> bool {
+        match layer {
+            Object::Reference(id) if self.off_by_default => !self.on.contains(id),
+            Object::Reference(id) => self.off.contains(id),
             _ => false,
         }
     }
 }
 
-fn layers_off(file: &File) -> HashSet<ObjectId> {
-    let layers = file
-        .root(b"Root")
-        .and_then(|root| file.dictionary(root, b"OCProperties"))
-        .and_then(|layers| file.dictionary(layers, b"D"));
-    let Some(layers) = layers else {
-        return HashSet::new();
-    };
-    let off = file.array(layers, b"OFF").iter().take(LAYERS);
-    off.filter_map(|layer| layer.as_reference().ok()).collect()
+fn is_hyphen(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}' | '\u{ad}')
 }
 
-fn replacing(text: &[u8]) -> String {
+pub(super) fn replacing(text: &[u8]) -> String {
     words(&text[..text.len().min(REPLACED)])
 }
 

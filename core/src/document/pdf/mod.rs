@@ -6,7 +6,9 @@
 
 mod bidi;
 mod budget;
+mod bullets;
 mod cmap;
+mod columns;
 mod composite;
 mod file;
 mod font;
@@ -22,6 +24,7 @@ mod marks;
 mod matrix;
 mod order;
 mod pages;
+mod picture;
 mod program;
 mod repair;
 mod simple;
@@ -31,12 +34,12 @@ mod widths;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lopdf::Object;
+use lopdf::{Dictionary, Object};
 
 use self::budget::{Budget, Loss};
 use self::file::{File, dictionary_of};
 use self::fonts::Fonts;
-use self::interpret::Interpreter;
+use self::interpret::{Glyph, Interpreter};
 use self::matrix::Matrix;
 use self::pages::{PageNode, Pages};
 use super::{Document, DocumentError, DocumentKind, Limits, Page, Progress, queue};
@@ -231,8 +234,27 @@ fn page<'f>(
     for annotation in file.array(node.dictionary, b"Annots") {
         annotated(file, annotation, &mut interpreter, upright)?;
     }
-    let glyphs = interpreter.glyphs();
+    let mut glyphs = interpreter.glyphs();
+    keep_visible(&mut glyphs, node);
     layout::text(glyphs, budget)
+}
+
+/// Drops what lies beside the page: marks for the printer, and what was moved out of sight.
+fn keep_visible(glyphs: &mut Vec<Glyph>, node: &PageNode<'_>) {
+    let [left, bottom, right, top] = node.bounds;
+    let (width, height) = match node.turned {
+        1 | 3 => (top - bottom, right - left),
+        _ => (right - left, top - bottom),
+    };
+    let reaches = |a: f32, b: f32, size: f32| a.max(b) >= 0.0 && a.min(b) <= size;
+    let visible = |glyph: &Glyph| {
+        let (from, to) = (glyph.from, glyph.to);
+        reaches(from.0, to.0, width) && reaches(from.1, to.1, height)
+    };
+    // A page of which nothing would be left has bounds that are wrong.
+    if glyphs.iter().any(visible) {
+        glyphs.retain(visible);
+    }
 }
 
 /// The page as it is looked at, its lower left corner at zero.
@@ -262,10 +284,14 @@ fn annotated<'f>(
     };
     let flags = file.get(dictionary, b"F").as_i64().unwrap_or(0);
     let kind = file.name(dictionary, b"Subtype");
-    if flags & HIDDEN != 0 || kind == Some(b"Popup") {
+    let hidden = flags & HIDDEN != 0 || interpreter.is_hidden(dictionary);
+    if hidden || kind == Some(b"Popup") {
         return Ok(());
     }
     let Some(looks) = file.dictionary(dictionary, b"AP") else {
+        if kind == Some(b"Widget") {
+            filled_in(file, dictionary, interpreter, upright)?;
+        }
         return Ok(());
     };
     let Ok(mut look) = looks.get(b"N") else {
@@ -282,11 +308,80 @@ fn annotated<'f>(
     let Some([a, b, c, d]) = numbers.first_chunk::<4>() else {
         return Ok(());
     };
-    let own = dictionary_of(file.resolve(look)).map(|form| file.numbers(form, b"BBox"));
-    let own = own.unwrap_or_default();
-    let corner = own.first_chunk::<2>().copied().unwrap_or([0.0, 0.0]);
-    let place = Matrix::shift(a.min(*c) - corner[0], b.min(*d) - corner[1]);
+    let rectangle = [a.min(*c), b.min(*d), a.max(*c), b.max(*d)];
+    let form = dictionary_of(file.resolve(look));
+    let place = form.map_or(Matrix::IDENTITY, |form| placed(file, form, rectangle));
     interpreter.look(look, None, place.then(upright))
+}
+
+/// What brings a form into a rectangle: its box there, as its own matrix has turned it.
+fn placed(file: &File, form: &Dictionary, [left, bottom, right, top]: [f32; 4]) -> Matrix {
+    let own = Matrix::of(&file.numbers(form, b"Matrix")).unwrap_or(Matrix::IDENTITY);
+    let numbers = file.numbers(form, b"BBox");
+    let Some([a, b, c, d]) = numbers.first_chunk::<4>().copied() else {
+        return Matrix::shift(left, bottom);
+    };
+    let corners = [(a, b), (a, d), (c, b), (c, d)].map(|(x, y)| own.apply(x, y));
+    let low = corners.iter().fold((f32::MAX, f32::MAX), |low, corner| {
+        (low.0.min(corner.0), low.1.min(corner.1))
+    });
+    let high = corners.iter().fold((f32::MIN, f32::MIN), |high, corner| {
+        (high.0.max(corner.0), high.1.max(corner.1))
+    });
+    let scale = |wanted: f32, given: f32| match wanted > 0.0 && given > 0.0 {
+        true => wanted / given,
+        false => 1.0,
+    };
+    let (x, y) = (
+        scale(right - left, high.0 - low.0),
+        scale(top - bottom, high.1 - low.1),
+    );
+    Matrix([x, 0.0, 0.0, y, left - low.0 * x, bottom - low.1 * y])
+}
+
+/// What was filled in a field that has no look of its own.
+fn filled_in(
+    file: &File,
+    field: &Dictionary,
+    interpreter: &mut Interpreter<'_, '_, '_>,
+    upright: Matrix,
+) -> Result<(), DocumentError> {
+    const PASSWORD: i64 = 1 << 13;
+    /// The largest type that it would be shown in.
+    const SIZE: f32 = 12.0;
+    let kind = inherited(file, field, b"FT").as_name();
+    let flags = inherited(file, field, b"Ff").as_i64().unwrap_or(0);
+    let Object::String(value, _) = inherited(file, field, b"V") else {
+        return Ok(());
+    };
+    if flags & PASSWORD != 0 {
+        return Ok(());
+    }
+    let numbers = file.numbers(field, b"Rect");
+    if let (Ok(b"Tx" | b"Ch"), Some([a, b, c, d])) = (kind, numbers.first_chunk::<4>()) {
+        let size = (0.8 * (d - b).abs()).clamp(1.0, SIZE);
+        let base = b.max(*d) - size;
+        let (from, to) = (
+            upright.apply(a.min(*c), base),
+            upright.apply(a.max(*c), base),
+        );
+        interpreter.write(&marks::replacing(value), from, to, size)?;
+    }
+    Ok(())
+}
+
+/// What a field says, or one that it is a part of.
+fn inherited<'f>(file: &'f File, field: &'f Dictionary, key: &[u8]) -> &'f Object {
+    const DEPTH: usize = 16;
+    let mut field = Some(field);
+    for _ in 0..DEPTH {
+        let Some(known) = field else { break };
+        match file.get(known, key) {
+            Object::Null => field = file.dictionary(known, b"Parent"),
+            found => return found,
+        }
+    }
+    &Object::Null
 }
 
 fn title(file: &File) -> Option<String> {

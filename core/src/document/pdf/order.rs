@@ -1,9 +1,17 @@
-//! Which lines are read first: as the file draws them, but nothing before what stands above.
+//! Which lines are read first: as the file draws them, but nothing before what stands above,
+//! and no column before the one to its left.
+
+use std::collections::HashMap;
 
 use super::layout::{Line, PARAGRAPH};
+use super::lines::Piece;
 
 /// Blocks of a page that are put in order; with more, they stay as they are drawn.
 const BLOCKS: usize = 400;
+
+/// Lines that a column has, and words of each, if it is running text.
+const LINES: usize = 3;
+const WORDS: usize = 3;
 
 /// Lines of one column that were drawn one after the other.
 struct Block {
@@ -12,24 +20,41 @@ struct Block {
     to: f32,
     top: f32,
     bottom: f32,
+    /// Whether it is running text that is written to the right.
+    runs: bool,
 }
 
-/// Puts lines in the order in which they are read.
+/// Puts lines in the order in which they are read: those of one direction by themselves, as
+/// what runs across the rest has no place in its order.
 pub(super) fn in_reading_order(lines: Vec<Line>) -> Vec<Line> {
-    let mut directions: Vec<u8> = lines.iter().map(|line| line.direction).collect();
-    directions.dedup();
-    if directions.len() > 1 {
-        // What runs across the rest has no place in its order.
-        return lines;
+    let mut directions: Vec<Vec<Line>> = Vec::new();
+    let mut places = HashMap::new();
+    for line in lines {
+        let next = directions.len();
+        let place = *places.entry(line.direction).or_insert(next);
+        match directions.get_mut(place) {
+            Some(others) => others.push(line),
+            None => directions.push(vec![line]),
+        }
     }
-    let mut blocks = blocks(lines);
-    if blocks.len() > BLOCKS {
-        return blocks.into_iter().flat_map(|block| block.lines).collect();
+    let directions: Vec<Vec<Block>> = directions.into_iter().map(blocks).collect();
+    if directions.iter().map(Vec::len).sum::<usize>() > BLOCKS {
+        let blocks = directions.into_iter().flatten();
+        return blocks.flat_map(|block| block.lines).collect();
+    }
+    directions.into_iter().flat_map(one_direction).collect()
+}
+
+fn one_direction(mut blocks: Vec<Block>) -> Vec<Line> {
+    for block in &mut blocks {
+        block.runs = block.is_running();
     }
     let mut ordered = Vec::new();
     while !blocks.is_empty() {
-        // The first drawn that has nothing above it, of those that are left.
-        let free = |block: &Block| !blocks.iter().any(|other| other.is_above(block));
+        // The first drawn that has nothing above it, of those that are left, nor a column
+        // before it.
+        let before = |other: &Block, block: &Block| other.is_above(block) || other.is_beside(block);
+        let free = |block: &Block| !blocks.iter().any(|other| before(other, block));
         let next = blocks.iter().position(free).unwrap_or(0);
         ordered.append(&mut blocks.remove(next).lines);
     }
@@ -55,6 +80,7 @@ fn blocks(lines: Vec<Line>) -> Vec<Block> {
             to: line.to,
             top,
             bottom,
+            runs: false,
             lines: vec![line],
         });
     }
@@ -76,5 +102,20 @@ impl Block {
     fn is_above(&self, other: &Self) -> bool {
         let over = self.to.min(other.to) - self.from.max(other.from);
         over > 0.0 && self.bottom >= other.top - 0.1 * (other.top - other.bottom)
+    }
+
+    fn is_running(&self) -> bool {
+        let pieces = self.lines.iter().flat_map(|line| &line.pieces);
+        let words: usize = pieces.map(Piece::words).sum();
+        self.lines.len() >= LINES
+            && words >= WORDS * self.lines.len()
+            && !self.lines.iter().any(Line::is_rightward)
+    }
+
+    /// Whether it is a column of running text to the left of the other.
+    fn is_beside(&self, other: &Self) -> bool {
+        let height = (self.top - self.bottom).min(other.top - other.bottom);
+        let level = self.top.min(other.top) - self.bottom.max(other.bottom);
+        self.runs && other.runs && self.to < other.from && level > 0.5 * height
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ttf_parser::{Face, GlyphId, Tag, cff};
 
 use super::budget::Budget;
+use super::lexer::{is_delimiter, is_space};
 use super::{font_tables, glyph_names};
 use crate::document::DocumentError;
 
@@ -123,7 +124,7 @@ impl Program {
     }
 }
 
-/// The names in the readable part of a Type 1 font: `dup 65 /A put`.
+/// The names in the readable part of a Type 1 font: `dup 65 /A put`, or `dup 8#101/A put`.
 pub(super) fn type1_encoding(data: &[u8]) -> HashMap<u8, String> {
     let mut found = HashMap::new();
     let Some(from) = memchr::memmem::find(data, b"/Encoding") else {
@@ -131,21 +132,81 @@ pub(super) fn type1_encoding(data: &[u8]) -> HashMap<u8, String> {
     };
     let clear = &data[from..];
     let end = memchr::memmem::find(clear, b"eexec").unwrap_or(clear.len());
-    let words: Vec<&[u8]> = clear[..end.min(20_000)]
-        .split(|byte| byte.is_ascii_whitespace())
-        .filter(|word| !word.is_empty())
-        .collect();
-    for window in words.windows(4) {
-        let [b"dup", code, name, b"put"] = window else {
+    let mut lexer = PostScript(&clear[..end.min(20_000)]);
+    let mut last: [&[u8]; 4] = [b""; 4];
+    while let Some(word) = lexer.next() {
+        last.rotate_left(1);
+        last[3] = word;
+        let [b"dup", code, name, b"put"] = last else {
             continue;
         };
-        let code = std::str::from_utf8(code).ok().and_then(|c| c.parse().ok());
         let name = name
             .strip_prefix(b"/")
             .and_then(|name| std::str::from_utf8(name).ok());
-        if let (Some(code), Some(text)) = (code, name.and_then(glyph_names::text)) {
+        if let (Some(code), Some(text)) = (type1_code(code), name.and_then(glyph_names::text)) {
             found.insert(code, text);
         }
     }
     found
+}
+
+/// A number, which may have another base: `8#101`.
+fn type1_code(word: &[u8]) -> Option<u8> {
+    let word = std::str::from_utf8(word).ok()?;
+    match word.split_once('#') {
+        Some((base, digits)) => {
+            let base = base.parse().ok().filter(|base| (2..=36).contains(base))?;
+            u8::from_str_radix(digits, base).ok()
+        }
+        None => word.parse().ok(),
+    }
+}
+
+/// The words of a program; names have their stroke.
+struct PostScript<'d>(&'d [u8]);
+
+impl<'d> PostScript<'d> {
+    fn next(&mut self) -> Option<&'d [u8]> {
+        loop {
+            let space = self.0.iter().take_while(|byte| is_space(**byte)).count();
+            self.0 = &self.0[space..];
+            if *self.0.first()? != b'%' {
+                break;
+            }
+            let line = |byte: &&u8| !matches!(**byte, b'\n' | b'\r');
+            let comment = self.0.iter().take_while(line).count();
+            self.0 = &self.0[comment..];
+        }
+        let rest = self.0.iter().skip(1);
+        let rest = rest.take_while(|byte| !is_space(**byte) && !is_delimiter(**byte));
+        let length = match self.0.first()? {
+            b'/' => 1 + rest.count(),
+            byte if is_delimiter(*byte) => 1,
+            _ => 1 + rest.count(),
+        };
+        let (word, behind) = self.0.split_at(length);
+        self.0 = behind;
+        Some(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoding_of_a_type_1_font_needs_no_blanks() {
+        for line in [
+            "dup 65 /B put",
+            "dup 65/B put",
+            "dup 8#101/B put % of Z",
+            "dup 16#41\n/B\rput",
+            "[dup 65/B put]",
+        ] {
+            let program = format!("/Encoding 256 array\n{line}\nreadonly def currentfile eexec");
+            let found = type1_encoding(program.as_bytes());
+            assert_eq!(found.get(&65).map(String::as_str), Some("B"), "{line}");
+            assert_eq!(found.len(), 1);
+        }
+    }
 }

@@ -111,7 +111,12 @@ fn texts(
     if let Some(dictionary) = dictionary_of(encoding) {
         let differences = file.array(dictionary, b"Differences");
         budget.work(differences.len() as u64)?;
-        let pictures = subtype == b"Type3" || all_numbered(file, differences);
+        let all = |read| all_numbered(file, differences, read);
+        let read: Option<NameNumber> = if subtype == b"Type3" || all(glyph_names::numbered) {
+            Some(glyph_names::numbered)
+        } else {
+            Some(glyph_names::hexadecimal as NameNumber).filter(|read| all(*read))
+        };
         let mut code: u32 = 0;
         for item in differences {
             match file.resolve(item) {
@@ -119,7 +124,7 @@ fn texts(
                     let name = String::from_utf8_lossy(name);
                     if let Ok(code) = u8::try_from(code) {
                         let numbered = || {
-                            let number = glyph_names::numbered(&name).filter(|_| pictures)?;
+                            let number = read.and_then(|read| read(&name))?;
                             let number = u8::try_from(number).ok()?;
                             let map = Encoding::WinAnsiEncoding.forward_map()?;
                             map.get(number).map(String::from)
@@ -140,14 +145,16 @@ fn texts(
     Ok(texts)
 }
 
-fn all_numbered(file: &File, differences: &[Object]) -> bool {
+/// How the number of a character is read from a glyph's name.
+type NameNumber = fn(&str) -> Option<u32>;
+
+fn all_numbered(file: &File, differences: &[Object], read: NameNumber) -> bool {
     let mut names = differences
         .iter()
         .filter_map(|item| file.resolve(item).as_name().ok())
         .filter(|name| *name != b".notdef" && *name != b"space")
         .peekable();
-    names.peek().is_some()
-        && names.all(|name| glyph_names::numbered(&String::from_utf8_lossy(name)).is_some())
+    names.peek().is_some() && names.all(|name| read(&String::from_utf8_lossy(name)).is_some())
 }
 
 fn table(name: &[u8]) -> Option<Encoding> {
@@ -163,7 +170,7 @@ fn table(name: &[u8]) -> Option<Encoding> {
 /// Fonts that are known by their name to hold no letters.
 fn special(name: &str) -> Option<Encoding> {
     let name = name.split_once('+').map_or(name, |(_, name)| name);
-    if name == "Symbol" {
+    if matches!(name.split(',').next(), Some("Symbol" | "SymbolMT")) {
         Some(Encoding::AdobeSymbol)
     } else if name.starts_with("ZapfDingbats") {
         Some(Encoding::AdobeZdingbat)
