@@ -122,6 +122,7 @@ async fn what_is_too_late_is_passed_over_in_steps() {
         return;
     }
     let scene = Scene::new().await;
+    scene.limit(|limits| limits.keep_failed = 1_000_000).await;
     scene.add(MANY, |job| job.deadline = Some(NOW + 1)).await;
     scene.jobs.enqueue_one(job("last")).await.unwrap();
     scene.clock.advance(Duration::from_secs(1));

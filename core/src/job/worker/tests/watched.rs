@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 
 use super::*;
+use crate::clock::TERM_LIMIT_MS;
 use crate::job::{Claim, Failure, metrics};
 
 async fn by_name(job: Context) -> Result<Payload, HandlerError> {
@@ -117,7 +118,7 @@ async fn spans_that_no_clock_reaches_are_none() {
         let sleepy = job.id().as_str() == "sleepy";
         std::future::ready(if sleepy { nap } else { Ok(Payload::NULL) })
     }));
-    let endless = job("q", "endless").with(|job| job.timeout_ms = Some(u64::MAX));
+    let endless = job("q", "endless").with(|job| job.timeout_ms = Some(TERM_LIMIT_MS));
     let (plain, sleepy) = (job("q", "plain"), job("q", "sleepy"));
     jobs.enqueue(vec![sleepy, plain, endless]).await.unwrap();
     ended(&jobs, &id("plain")).await;
