@@ -199,7 +199,7 @@ impl Twin {
                     }
                 }
                 let exchange = Exchange {
-                    queue,
+                    queue: Arc::clone(&queue),
                     settle,
                     claim: Claim {
                         worker: "w".into(),
@@ -218,11 +218,13 @@ impl Twin {
                 let excess = self.leases.len().saturating_sub(30);
                 self.leases.drain(..excess);
                 if self.lazy {
-                    // It may ask again too soon, but not too late.
+                    // It may ask again too soon, but not too late; where groups are limited,
+                    // memory asks for jobs that it has not yet found to wait for their group.
                     let never = Duration::MAX;
                     let again = (exchanged.again_in, other.again_in);
+                    let limited = memory.limits(&queue).await.unwrap().group_concurrency;
                     assert!(
-                        again.0.unwrap_or(never) <= again.1.unwrap_or(never),
+                        limited.is_some() || again.0.unwrap_or(never) <= again.1.unwrap_or(never),
                         "{again:?}"
                     );
                     exchanged.again_in = other.again_in;
