@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use credential_rotation::job::worker::{Context, Handler, HandlerError};
+use credential_rotation::job::worker::{Context, Handler, HandlerError, SlotHold};
 use credential_rotation::job::{Failure, Payload};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -63,7 +63,8 @@ struct Bell {
 #[pyclass(frozen, module = "credential_rotation._native")]
 pub(crate) struct JobAttempt {
     context: Context,
-    answer: Mutex<Option<Answer>>,
+    /// The slot is held as well: a function in a thread goes on behind its timeout.
+    answer: Mutex<Option<(SlotHold, Answer)>>,
 }
 
 /// Hands attempts to the loop and waits for what comes of them.
@@ -153,7 +154,7 @@ impl Inbox {
             answer,
         } in begun
         {
-            let answer = Mutex::new(Some(answer));
+            let answer = Mutex::new(Some((context.hold_slot(), answer)));
             rows.append((number, Bound::new(py, JobAttempt { context, answer })?))?;
         }
         Ok((rows, called_off))
@@ -224,7 +225,8 @@ impl Inbox {
 
 impl JobAttempt {
     fn end(&self, ended: Result<Payload, HandlerError>) {
-        if let Some(answer) = self.answer.lock().take() {
+        if let Some((held, answer)) = self.answer.lock().take() {
+            drop(held);
             // Nobody waits for one that was given up.
             let _ = answer.send(ended);
         }

@@ -97,6 +97,29 @@ async def test_what_is_given_up_is_interrupted(
     assert report["failed" if state == "failed" else "released"] == 2
 
 
+async def test_a_function_keeps_its_slot_behind_its_timeout(jobs: JobManager, queue: str) -> None:
+    worker = Worker(jobs, [f"{queue}:1"])
+    let_go, gone = threading.Event(), threading.Event()
+
+    @worker.handler("stuck")
+    def hang(_: JobContext) -> None:
+        let_go.wait(SOON)
+        gone.set()
+
+    @worker.handler("next")
+    def look(_: JobContext) -> bool:
+        return gone.is_set()
+
+    running = asyncio.create_task(worker.arun())
+    stuck = await jobs.aenqueue(queue, kind="stuck", timeout_ms=50, max_attempts=1)
+    behind = await jobs.aenqueue(queue, kind="next")
+    assert (await jobs.await_(stuck, timeout=SOON)).state == "failed"
+    let_go.set()
+    assert (await jobs.await_(behind, timeout=SOON)).result is True
+    worker.stop()
+    await running
+
+
 class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("not even this")
