@@ -64,11 +64,20 @@ export interface Brief {
   [field: string]: unknown;
 }
 
+/** A document's bytes, or what gives them: a stream, a file that is open. */
+export type Content = Uint8Array | AsyncIterable<Uint8Array>;
+
+/** How a document is read. */
+export interface ReadOptions extends CallOptions {
+  /** Reads no more pages. */
+  maxPages?: number;
+}
+
 /** A document: its path, its content with or without a name, or a text. */
 export type DocumentSource =
   | string
-  | Uint8Array
-  | { readonly body: Uint8Array; readonly name?: string }
+  | Content
+  | { readonly body: Content; readonly name?: string }
   | Material;
 
 /** A document as text. */
@@ -204,12 +213,20 @@ export class Conversation {
   }
 
   /** Learns from a document, and gives what the model says of it. */
-  async train(source: DocumentSource, options: CallOptions = {}): Promise<Reply> {
-    const material = isMaterial(source) ? source : await materialOf(source);
-    return this.trainStream(material, options).reply();
+  async train(source: DocumentSource, options: ReadOptions = {}): Promise<Reply> {
+    return (await this.trainDocumentStream(source, options)).reply();
   }
 
-  /** The same, as it comes. */
+  /** The same, as it comes, once the document is read. */
+  async trainDocumentStream(
+    source: DocumentSource,
+    options: ReadOptions = {},
+  ): Promise<TurnStream> {
+    const material = isMaterial(source) ? source : await materialOf(source, options);
+    return this.trainStream(material, options);
+  }
+
+  /** The same of a text. */
   trainStream(material: Material, options: CallOptions = {}): TurnStream {
     return this.#say({ train: { title: material.title ?? '', text: material.text } }, options);
   }
@@ -362,7 +379,7 @@ export function sessionName(session: SessionKey): string {
 /** Reads a PDF, Markdown or plain text document. */
 export async function readDocument(
   source: Exclude<DocumentSource, Material>,
-  options: { maxPages?: number } & CallOptions = {},
+  options: ReadOptions = {},
 ): Promise<Document> {
   const { body, name } = await contentOf(source);
   const wire = JSON.stringify({ name, max_pages: options.maxPages });
@@ -374,9 +391,12 @@ export async function readDocument(
   return { ...document, text };
 }
 
-async function materialOf(source: Exclude<DocumentSource, Material>): Promise<Material> {
+async function materialOf(
+  source: Exclude<DocumentSource, Material>,
+  options: ReadOptions,
+): Promise<Material> {
   const { body, name } = await contentOf(source);
-  const document = await readDocument({ body, ...(name !== undefined && { name }) });
+  const document = await readDocument({ body, ...(name !== undefined && { name }) }, options);
   return { title: document.title ?? name ?? '', text: document.text };
 }
 
@@ -386,10 +406,10 @@ async function contentOf(
   if (typeof source === 'string') {
     return { body: await beginningOf(source), name: basename(source) };
   }
-  if (source instanceof Uint8Array) {
-    return { body: Buffer.from(source), name: undefined };
+  if ('body' in source) {
+    return { body: await gathered(source.body), name: source.name };
   }
-  return { body: Buffer.from(source.body), name: source.name };
+  return { body: await gathered(source), name: undefined };
 }
 
 /** A file's content, or as much of it as shows that it is too large. */
@@ -397,9 +417,21 @@ async function beginningOf(path: string): Promise<Buffer> {
   if (!(await stat(path)).isFile()) {
     throw new Error(`${path} is no regular file`);
   }
-  const parts: Buffer[] = [];
-  for await (const part of createReadStream(path, { end: maxDocumentBytes() })) {
-    parts.push(part as Buffer);
+  return gathered(createReadStream(path) as AsyncIterable<Uint8Array>);
+}
+
+async function gathered(content: Content): Promise<Buffer> {
+  if (content instanceof Uint8Array) {
+    return Buffer.from(content);
+  }
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of content) {
+    parts.push(part);
+    bytes += part.length;
+    if (bytes > maxDocumentBytes()) {
+      break;
+    }
   }
   return Buffer.concat(parts);
 }

@@ -219,6 +219,8 @@ export class DocumentDamagedError extends CredentialRotationError {}
 export class DocumentLimitError extends CredentialRotationError {}
 /** The document's file cannot be read. */
 export class DocumentUnreadableError extends CredentialRotationError {}
+/** Other documents are being read: it waited for long. */
+export class DocumentBusyError extends CredentialRotationError {}
 /** The reading of the document was called off. */
 export class DocumentCancelledError extends CredentialRotationError {}
 
@@ -287,6 +289,7 @@ export const ERROR_CLASSES: Readonly<Record<string, ErrorClass>> = Object.freeze
   document_damaged: DocumentDamagedError,
   document_limit: DocumentLimitError,
   document_unreadable: DocumentUnreadableError,
+  document_busy: DocumentBusyError,
   document_cancelled: DocumentCancelledError,
 });
 

@@ -28,6 +28,8 @@ export interface Session {
   readonly turns: number;
   /** The places of messages that trained it. */
   readonly training: readonly number[];
+  /** The place of the last message that sums up those before it. */
+  readonly summary?: number;
   readonly createdAt: number;
   readonly activeAt: number;
   /** Jobs that work on it. */

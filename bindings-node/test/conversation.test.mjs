@@ -1,4 +1,5 @@
 /** Conversations, answered by the simulated endpoint, and documents. */
+import { Blob } from 'node:buffer';
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
@@ -96,6 +97,20 @@ test('it is trained and writes what it learned', async (context) => {
   }
   assert.equal(text, 'answer 3');
   assert.equal((await sessions.get('s')).turns, 3);
+});
+
+test('it learns from files that are open, as it comes and as far as is wanted', async (context) => {
+  const { talk, sessions } = await place(context, [{ text: 'answer {hit}' }]);
+  const content = new Blob(['# On salt\n\nSalt is older.']).stream();
+  const stream = await talk.trainDocumentStream({ body: content, name: 'salt.md' }, { maxPages: 1 });
+  assert.equal((await stream.reply()).text, 'answer 1');
+  const [asked] = await sessions.last('s', 2);
+  assert.match(String(asked?.message.content), /On salt[^]*Salt is older/);
+  const over = (async function* () {
+    for (let part = 0; ; part += 1) yield new Uint8Array(1 << 20);
+  })();
+  assert.equal(await code(talk.train(over)), 'document_too_large');
+  assert.equal(await code(talk.train(new Blob(['a']).stream(), { maxPages: 0 })), 'document_limit');
 });
 
 test('what cannot be asked is refused before any call', async (context) => {

@@ -250,6 +250,7 @@ const beyond = [
   'document_damaged',
   'document_limit',
   'document_unreadable',
+  'document_busy',
   'document_cancelled',
 ];
 

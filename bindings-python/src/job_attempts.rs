@@ -49,7 +49,7 @@ struct Tray {
 struct Begun {
     number: u64,
     context: Context,
-    answer: Answer,
+    answer: (SlotHold, Answer),
 }
 
 /// `loop.call_soon_threadsafe` and what it shall call.
@@ -154,7 +154,7 @@ impl Inbox {
             answer,
         } in begun
         {
-            let answer = Mutex::new(Some((context.hold_slot(), answer)));
+            let answer = Mutex::new(Some(answer));
             rows.append((number, Bound::new(py, JobAttempt { context, answer })?))?;
         }
         Ok((rows, called_off))
@@ -182,8 +182,8 @@ impl Inbox {
             let number = tray.last;
             tray.begun.push(Begun {
                 number,
+                answer: (context.hold_slot(), answer),
                 context,
-                answer,
             });
             number
         };

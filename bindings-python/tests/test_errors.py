@@ -149,6 +149,7 @@ ELSEWHERE = {
     "document_damaged",
     "document_limit",
     "document_unreadable",
+    "document_busy",
     "document_cancelled",
 }
 

@@ -34,6 +34,10 @@ const app = Fastify({ bodyLimit: 1024 * 1024 })
 await app.register(multipart, { limits: { fileSize: UPLOAD_LIMIT, files: 1 } })
 
 app.addHook('onRequest', async (request, reply) => {
+  const size = Number(request.headers['content-length'] ?? 0)
+  if (request.headers['transfer-encoding'] || !(size <= UPLOAD_LIMIT + 4096)) {
+    return reply.code(413).send({ detail: `say a content-length of at most ${UPLOAD_LIMIT + 4096}` })
+  }
   if (request.url === '/health') return
   const given = digest(String(request.headers['x-api-key'] ?? ''))
   const found = owners.find(([key]) => timingSafeEqual(digest(key), given))

@@ -198,15 +198,15 @@ class Conversation:
         self, document: Source, *, name: str | None = None, max_pages: int | None = None
     ) -> TurnStream:
         """Do the same, as it comes, once the document is read."""
-        read = read_document(document, name=name, max_pages=max_pages)
-        return self.train_stream(read.text, title=read.title or name or "")
+        read, title = _read(document, name, max_pages)
+        return self.train_stream(read, title=title)
 
     async def atrain_document_stream(
         self, document: Source, *, name: str | None = None, max_pages: int | None = None
     ) -> AsyncTurnStream:
         """Do the same, as it comes, from a coroutine."""
-        read = await asyncio.to_thread(read_document, document, name=name, max_pages=max_pages)
-        return self.atrain_stream(read.text, title=read.title or name or "")
+        read, title = await asyncio.to_thread(_read, document, name, max_pages)
+        return self.atrain_stream(read, title=title)
 
     def train_stream(self, text: str, *, title: str = "") -> TurnStream:
         """Do the same, as it comes."""
@@ -352,6 +352,13 @@ class AsyncTurnStream:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _read(document: Source, name: str | None, max_pages: int | None) -> tuple[str, str]:
+    """Read a document, and find its title: else its name."""
+    body, found = content_of(document)
+    read = read_document(body, name=name or found, max_pages=max_pages)
+    return read.text, read.title or name or found or ""
 
 
 def _brief(

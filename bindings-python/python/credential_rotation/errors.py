@@ -449,6 +449,12 @@ class DocumentUnreadableError(DocumentError, OSError):
     code = "document_unreadable"
 
 
+class DocumentBusyError(DocumentError):
+    """Other documents are being read: it waited for long."""
+
+    code = "document_busy"
+
+
 class DocumentCancelledError(DocumentError):
     """The reading of the document was called off."""
 

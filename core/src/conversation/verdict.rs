@@ -21,7 +21,8 @@ pub(super) fn verdict(error: &Error) -> HandlerError {
         Error::AllCooling {
             earliest: Some(at), ..
         } => Some(at.saturating_sub(now)),
-        Error::Conversation(ConversationError::Busy { .. }) => Some(0),
+        Error::Conversation(ConversationError::Busy { .. })
+        | Error::Document(DocumentError::Busy) => Some(0),
         _ => None,
     };
     if let Some(rest) = rest {
@@ -62,7 +63,7 @@ pub(super) fn is_final(error: &Error) -> bool {
         | Error::InvalidUrl { .. }
         | Error::RequestRejected { .. } => true,
         // Nobody has found anything wrong with it.
-        Error::Document(DocumentError::Cancelled) => false,
+        Error::Document(DocumentError::Cancelled | DocumentError::Busy) => false,
         Error::Document(_) => true,
         _ => false,
     }
@@ -71,7 +72,7 @@ pub(super) fn is_final(error: &Error) -> bool {
 /// Whether it says that an upload is of no use.
 pub(super) fn is_useless(error: &Error) -> bool {
     match error {
-        Error::Document(error) => *error != DocumentError::Cancelled,
+        Error::Document(error) => !matches!(error, DocumentError::Cancelled | DocumentError::Busy),
         Error::Conversation(error) => matches!(error, ConversationError::EmptyDocument { .. }),
         _ => false,
     }

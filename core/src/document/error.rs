@@ -64,6 +64,9 @@ pub enum DocumentError {
         /// What the operating system says.
         problem: String,
     },
+    /// It waited for long while others were read.
+    #[error("other documents are being read: try again, or read fewer at once")]
+    Busy,
     /// Whoever asked for it wants it no more.
     #[error("the reading of the document was called off")]
     Cancelled,
@@ -82,6 +85,7 @@ impl DocumentError {
             Self::Damaged { .. } => "document_damaged",
             Self::Limit { .. } => "document_limit",
             Self::Unreadable { .. } => "document_unreadable",
+            Self::Busy => "document_busy",
             Self::Cancelled => "document_cancelled",
         }
     }
@@ -116,7 +120,7 @@ impl DocumentError {
 }
 
 /// Every code of a [`DocumentError`], in the order of the documentation.
-pub const CODES: [&str; 9] = [
+pub const CODES: [&str; 10] = [
     "document_empty",
     "document_too_large",
     "document_not_supported",
@@ -125,5 +129,6 @@ pub const CODES: [&str; 9] = [
     "document_damaged",
     "document_limit",
     "document_unreadable",
+    "document_busy",
     "document_cancelled",
 ];

@@ -48,9 +48,7 @@ impl Queue {
         while *reading >= most {
             let now = Instant::now();
             if now >= until {
-                let seconds = patience.as_secs();
-                let limit = format_args!("{seconds} seconds of waiting for others to be read");
-                return Err(DocumentError::limit(limit));
+                return Err(DocumentError::Busy);
             }
             self.left.wait_until(&mut reading, until.min(now + ASK));
             if *reading >= most {
@@ -81,7 +79,7 @@ mod tests {
         let queue = Queue::new();
         let first = queue.enter(1, Duration::ZERO, || true).unwrap();
         let late = queue.enter(1, Duration::ZERO, || true).err().unwrap();
-        assert_eq!(late.code(), "document_limit");
+        assert_eq!(late, DocumentError::Busy);
         let unwanted = queue.enter(1, PATIENCE, || false).err().unwrap();
         assert_eq!(unwanted, DocumentError::Cancelled);
         std::thread::scope(|scope| {

@@ -81,7 +81,9 @@ impl Outcome {
     fn size(&self) -> usize {
         match self {
             Self::Complete { result } => result.len(),
-            Self::Retry { error, .. } | Self::Fail { error } => error.message.len(),
+            Self::Retry { error, .. } | Self::Fail { error } => {
+                error.message.len() + error.trace.as_ref().map_or(0, String::len)
+            }
             Self::Snooze { .. } | Self::Release | Self::Cancel => 0,
         }
     }

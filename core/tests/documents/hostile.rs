@@ -33,6 +33,11 @@ pub(crate) const ALL: &[Hostile] = &[
     ("thousands of fonts of one table", fonts_of_one_table),
     ("tables that begin with others", tables_on_tables),
     ("a table of codes without end", endless_table),
+    ("a table that begins with others again and again", || {
+        begins_again_and_again(100_000)
+    }),
+    ("one list of widths again and again", widths_again_and_again),
+    ("objects that end in one comment", ends_in_a_comment),
     ("a font without a number", font_in_place),
     ("operands without an operator", operands),
     ("millions of codes", millions_of_codes),
@@ -300,6 +305,41 @@ fn endless_table() -> Vec<u8> {
     page_of_fonts(pdf, 100, |_| {
         format!("<< /Type /Font /Subtype /Type1 /BaseFont /X /ToUnicode {map} 0 R >>")
     })
+}
+
+fn begins_again_and_again(times: usize) -> Vec<u8> {
+    let mut pdf = Pdf::default();
+    let map = packed("/UniJIS-UTF32-H usecmap ".repeat(times).as_bytes());
+    let map = pdf.stream("/Type /CMap /CMapName /X /Filter /FlateDecode", &map);
+    page_of_fonts(pdf, 1, |_| {
+        format!(
+            "<< /Type /Font /Subtype /Type0 /Encoding {map} 0 R /DescendantFonts [{JAPANESE}] >>"
+        )
+    })
+}
+
+fn widths_again_and_again() -> Vec<u8> {
+    let mut pdf = Pdf::default();
+    let list = pdf.add(&format!("[{}]", "1 ".repeat(200_000)));
+    let widths = format!("0 {list} 0 R ").repeat(100_000);
+    page_of_fonts(pdf, 1, |_| {
+        format!(
+            "<< /Type /Font /Subtype /Type0 /Encoding /Identity-H /DescendantFonts \
+             [<< /Type /Font /Subtype /CIDFontType2 /BaseFont /X /W [{widths}] >>] >>"
+        )
+    })
+}
+
+fn ends_in_a_comment() -> Vec<u8> {
+    let (mut pdf, page) = pdf_with_font("BT /F 10 Tf (x) Tj ET");
+    pdf.add(&format!(
+        "<< /Length 99999999 >> stream\n{}",
+        "endobj%".repeat(500_000)
+    ));
+    let mut file = pdf.finish(&[page]);
+    // So that the page is looked for from object to object.
+    file.truncate(file.len() - 200);
+    file
 }
 
 fn font_in_place() -> Vec<u8> {

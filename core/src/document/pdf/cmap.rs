@@ -12,6 +12,9 @@ const MOST: usize = 4 << 20;
 /// How much more memory a table takes than its text, and than the packed ones that come along.
 const GROWS: usize = 16;
 
+/// Tables that one may go on from, each from the next.
+const LOADS: u32 = 16;
+
 /// Reads a table.
 pub(super) fn read(content: &[u8], budget: &mut Budget<'_>) -> Result<Option<CMap>, DocumentError> {
     if content.len() > MOST {
@@ -19,9 +22,10 @@ pub(super) fn read(content: &[u8], budget: &mut Budget<'_>) -> Result<Option<CMa
         return Ok(None);
     }
     // It may begin with one that is known by its name.
-    let known = Cell::new(0);
+    let (known, loads) = (Cell::new(0), Cell::new(0));
     let load = |name: CMapName<'_>| {
-        let data = load_embedded(name)?;
+        loads.set(loads.get() + 1);
+        let data = load_embedded(name).filter(|_| loads.get() <= LOADS)?;
         known.set(known.get() + data.len());
         Some(data)
     };

@@ -139,9 +139,9 @@ impl Composite {
         if let Some(below) = below {
             read.width = file.number(below, b"DW").unwrap_or(1_000.0);
             budget.work((file.array(below, b"W").len() + file.array(below, b"W2").len()) as u64)?;
-            read.read_widths(file, below);
+            read.read_widths(file, below, budget)?;
             if vertical {
-                read.read_falls(file, below);
+                read.read_falls(file, below, budget)?;
             }
             read.embedded = Embedded::find(file, below);
         }
@@ -266,7 +266,12 @@ impl Composite {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn read_widths(&mut self, file: &File, below: &Dictionary) {
+    fn read_widths(
+        &mut self,
+        file: &File,
+        below: &Dictionary,
+        budget: &mut Budget<'_>,
+    ) -> Result<(), DocumentError> {
         let mut items = file
             .array(below, b"W")
             .iter()
@@ -275,6 +280,8 @@ impl Composite {
             let first = (first as u32).min(IDENTIFIERS);
             match items.next() {
                 Some(Object::Array(widths)) => {
+                    // The same list may stand here often.
+                    budget.work(widths.len() as u64)?;
                     for (cid, width) in (first..).zip(widths) {
                         if let Some(width) = number(file.resolve(width))
                             && self.widths.len() < WIDTHS
@@ -295,10 +302,16 @@ impl Composite {
             }
         }
         self.ranges.sort_by_key(|(from, _, _)| *from);
+        Ok(())
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn read_falls(&mut self, file: &File, below: &Dictionary) {
+    fn read_falls(
+        &mut self,
+        file: &File,
+        below: &Dictionary,
+        budget: &mut Budget<'_>,
+    ) -> Result<(), DocumentError> {
         if let [_, fall] = *file.numbers(below, b"DW2") {
             self.fall = -fall;
         }
@@ -310,6 +323,7 @@ impl Composite {
             let first = (first as u32).min(IDENTIFIERS);
             let (cids, fall): (Vec<u32>, Vec<f32>) = match items.next() {
                 Some(Object::Array(numbers)) => {
+                    budget.work(numbers.len() as u64)?;
                     let numbers: Vec<f32> = numbers
                         .iter()
                         .filter_map(|item| number(file.resolve(item)))
@@ -322,21 +336,23 @@ impl Composite {
                     // Where it begins to fall is not asked.
                     let _ = (items.next(), items.next());
                     let (Some(last), Some(fall)) = (number(last), fall) else {
-                        return;
+                        return Ok(());
                     };
                     let cids: Vec<u32> = (first..=(last as u32).min(IDENTIFIERS))
                         .take(WIDTHS)
                         .collect();
+                    budget.work(cids.len() as u64)?;
                     let falls = vec![-fall; cids.len()];
                     (cids, falls)
                 }
-                None => return,
+                None => return Ok(()),
             };
             if self.falls.len() + cids.len() > WIDTHS {
-                return;
+                return Ok(());
             }
             self.falls.extend(cids.into_iter().zip(fall));
         }
+        Ok(())
     }
 }
 

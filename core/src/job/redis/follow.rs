@@ -21,7 +21,7 @@ use crate::job::{JobError, JobEvent, JobId, What};
 const REST: Duration = Duration::from_millis(200);
 /// Behind such a silence it is looked whether anybody still follows, and whether the server
 /// is still there: one that is gone without a word says nothing either.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Follower {
     feed: Feed,

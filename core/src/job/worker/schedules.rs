@@ -14,7 +14,7 @@ const TERM: Duration = Duration::from_secs(15);
 /// How often others ask for it.
 const CANDIDACY: Duration = Duration::from_secs(5);
 /// The longest sleep of the holder: a schedule that was just put is seen by then.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(7);
 /// What the role is held for to give it up.
 const INSTANT: Duration = Duration::from_millis(1);
 

@@ -291,6 +291,9 @@ impl Slot {
     }
 }
 
+/// Bytes in which the beginning of the next object is looked for.
+const HEADER: usize = 64;
+
 /// Where a stream ends: where it says, if it does so, else before the next word that ends one.
 fn stream_end(bytes: &[u8], from: usize, length: Option<usize>, meter: &Meter) -> usize {
     let from = from.min(bytes.len());
@@ -309,7 +312,8 @@ fn stream_end(bytes: &[u8], from: usize, length: Option<usize>, meter: &Meter) -
     // One that was not ended ends with its object.
     let objects = memchr::memmem::find_iter(&rest[..until], b"endobj");
     let mut ended = objects.filter(|place| {
-        let mut parser = Parser::new(bytes, from + place + b"endobj".len(), meter);
+        let behind = from + place + b"endobj".len();
+        let mut parser = Parser::new(&bytes[..bytes.len().min(behind + HEADER)], behind, meter);
         parser.header().is_some() || parser.word(b"xref") || parser.word(b"trailer")
     });
     let end = ended.next().or(end);

@@ -282,8 +282,13 @@ impl<'b, 'm> Parser<'b, 'm> {
         Some(self.place() + end)
     }
 
+    /// Goes behind blanks and comments, which may be most of a file.
     fn skip_space(&mut self) {
-        self.lexer.skip_space();
+        if self.meter.goes_on() {
+            let from = self.place();
+            self.lexer.skip_space();
+            self.meter.work(self.place() - from);
+        }
     }
 
     fn rest(&self) -> &'b [u8] {

@@ -98,7 +98,7 @@ promote(most)
 reap(most)
 unpark(most)
 if is_to_trim() then trim(most) end
-if ended and followed() and is_drained() then tell(nil, 'drained') end
+if (ended or any_ended) and followed() and is_drained() then tell(nil, 'drained') end
 
 local room = room_for(wanted)
 local leases, expired = {}, false

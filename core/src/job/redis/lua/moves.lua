@@ -1,7 +1,7 @@
 -- Moves of jobs between states, behind queue.lua.
 
--- Whether one more job that has ended is kept.
-local kept_more = false
+-- Whether one more job that has ended is kept, and whether one ended at all.
+local kept_more, any_ended = false, false
 
 local function run_of(id)
   local packed = redis.call('HGET', key('run'), id)
@@ -148,6 +148,7 @@ end
 
 -- `result`: the bytes of what came of it. They are the job's from then on.
 local function finish(id, run, state, result)
+  any_ended = true
   meta.bytes = meta.bytes - run[SIZE]
   free_key(id, run)
   tell(id, NAMES[state])

@@ -6,7 +6,7 @@ local moved = admit(most) + promote(most)
 local reaped = reap(most)
 moved = moved + reaped + unpark(most) + trim(most) + pack(most)
 if moved == 0 then moved = mend(most) end
-if reaped > 0 and followed() and is_drained() then tell(nil, 'drained') end
+if any_ended and followed() and is_drained() then tell(nil, 'drained') end
 ring_for_others()
 flush()
 return { moved, stalled }

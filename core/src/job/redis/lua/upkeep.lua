@@ -184,10 +184,6 @@ local function pack(most)
   -- Each time the line is walked to where it is: in larger steps it is walked less often.
   most = 4 * most
   local entries = redis.call('LRANGE', key('line'), meta.packed, meta.packed + most - 1)
-  if #entries < most then
-    -- All of it was looked at: what is left came since.
-    meta.gone = math.min(meta.gone, LEFT_BEHIND)
-  end
   local dropped = {}
   for n, text in ipairs(entries) do
     local id = string.match(text, '^%d+|(.*)$')
@@ -198,6 +194,10 @@ local function pack(most)
   end
   if #dropped > 0 then redis.call('LREM', key('line'), #dropped, '') end
   met(dropped)
+  if #entries < most then
+    -- All of it was looked at: what is left came since.
+    meta.gone = math.min(meta.gone, LEFT_BEHIND)
+  end
   meta.packed = #entries < most and 0 or meta.packed + #entries - #dropped
   return #entries
 end

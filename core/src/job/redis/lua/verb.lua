@@ -41,7 +41,7 @@ function VERBS.delete(id, run)
     meta.bytes = meta.bytes - run[SIZE]
     if run[KEY] ~= '' then
       local held = redis.call('HGET', key('unique'), run[KEY])
-      if held and string.match(held, '^%d|%d+|(.*)$') == id then redis.call('HDEL', key('unique'), run[KEY]) end
+      if held and string.match(held, '^%d|%-?%d+|(.*)$') == id then redis.call('HDEL', key('unique'), run[KEY]) end
     end
   end
   forget(id, run)
@@ -53,7 +53,7 @@ function VERBS.revive(id, run)
   if run[STATE] < COMPLETED then return -run[STATE] end
   if run[KEY] ~= '' then
     local held = redis.call('HGET', key('unique'), run[KEY])
-    local live, until_ms, by = string.match(held or '', '^(%d)|(%d+)|(.*)$')
+    local live, until_ms, by = string.match(held or '', '^(%d)|(%-?%d+)|(.*)$')
     if by and by ~= id and (live == '1' or tonumber(until_ms) > now) then return -KEY_IS_HELD - run[STATE] end
     redis.call('HSET', key('unique'), run[KEY], '1|' .. (by == id and until_ms or '0') .. '|' .. id)
   end
