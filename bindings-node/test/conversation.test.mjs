@@ -1,7 +1,6 @@
 /** Conversations, answered by the simulated endpoint, and documents. */
-import { Blob } from 'node:buffer';
 import assert from 'node:assert/strict';
-import { Buffer } from 'node:buffer';
+import { Blob, Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
