@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -377,31 +379,49 @@ async def test_what_is_awaitable_is_awaited_and_all_see_the_callers_variables(
 
 
 async def test_a_handler_that_holds_the_interpreter_for_ten_leases_loses_nothing(
-    jobs: JobManager, queue: str
+    tmp_path: Path, redis_url: str, queue: str
 ) -> None:
-    worker = Worker(jobs, [f"{queue}:2"], lease=0.5)
-    runs: list[str] = []
+    urls = ("memory:", f"sqlite:{tmp_path}/jobs.db", redis_url)
+    managers = [JobManager.connect(url) for url in urls]
+    workers = [Worker(manager, [f"{queue}:2"], lease=1) for manager in managers]
+    all_functions = threading.Barrier(len(workers))
+    runs: Counter[str] = Counter()
 
-    @worker.handler("sync")
+    def hold() -> None:
+        USLEEP(10_000_000)
+
+    # While one holds the interpreter, each backend has a lease that is to be kept.
     def function(job: JobContext) -> str:
-        runs.append(job.kind)
-        USLEEP(5_000_000)
+        runs[job.kind] += 1
+        if all_functions.wait(SOON) == 0:
+            hold()
         return job.kind
 
-    @worker.handler("async")
     async def coroutine(job: JobContext) -> str:
-        runs.append(job.kind)
-        USLEEP(5_000_000)
+        runs[job.kind] += 1
+        while runs[job.kind] < len(workers):
+            await asyncio.sleep(0)
+        if "held" not in runs:
+            runs["held"] += 1
+            hold()
         return job.kind
 
-    running = asyncio.create_task(worker.arun())
-    names = [await jobs.aenqueue(queue, kind=kind) for kind in ("sync", "async")]
-    for name in names:
-        job = await jobs.await_(name, timeout=60)
-        assert (job.state, job.stalls, job.attempt, job.result) == ("completed", 0, 1, job.kind)
-    assert sorted(runs) == ["async", "sync"]
-    worker.stop()
-    assert (await running)["lost"] == 0
+    for worker in workers:
+        worker.handler("sync")(function)
+        worker.handler("async")(coroutine)
+    running = [asyncio.create_task(worker.arun()) for worker in workers]
+    for kind in ("sync", "async"):
+        names = [await manager.aenqueue(queue, kind=kind) for manager in managers]
+        for manager, name in zip(managers, names, strict=True):
+            job = await manager.await_(name, timeout=60)
+            ended = (job.state, job.stalls, job.attempt, job.result)
+            assert ended == ("completed", 0, 1, kind), manager
+    assert runs == {"sync": 3, "async": 3, "held": 1}
+    for worker, end in zip(workers, running, strict=True):
+        worker.stop()
+        assert (await end)["lost"] == 0
+    for manager in managers:
+        manager.close()
 
 
 async def test_an_unrecoverable_cause_is_told(jobs: JobManager, queue: str) -> None:

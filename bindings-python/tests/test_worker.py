@@ -101,7 +101,7 @@ async def test_exceptions_become_failures_and_say_what_follows(
 
 
 async def test_cancelling_reaches_coroutines_and_functions(jobs: JobManager, queue: str) -> None:
-    worker = Worker(jobs, [f"{queue}:2"], lease=0.3)
+    worker = Worker(jobs, [f"{queue}:2"])
     begun = asyncio.Semaphore(0)
     ended: list[str] = []
     loop = asyncio.get_running_loop()
