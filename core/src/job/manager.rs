@@ -44,6 +44,13 @@ pub trait JobManager: Send + Sync + fmt::Debug {
     /// same settlements may be sent again.
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, JobError>;
 
+    /// Whether a busy worker does more with two exchanges of half its slots under way than with
+    /// one of all: so it is where a server of its own works on one while jobs of the other run,
+    /// and not where each has a fixed cost, as a commit has. No, unless a backend says so.
+    fn is_worth_two_exchanges(&self) -> bool {
+        false
+    }
+
     /// Waits until a job of the queue may be ready, at most so long. One ready job wakes
     /// one waiter.
     ///

@@ -17,11 +17,37 @@ use crate::job::{
 
 /// The most ends that one trip records.
 const SETTLED: usize = 1_024;
+/// So many jobs of a queue are sent while the next ones are written.
+const PIECE: usize = 125;
+
+/// Jobs of one queue that are written, and their places among all.
+struct Piece {
+    queue: Arc<str>,
+    numbers: Vec<usize>,
+    packed: Vec<encode::Packed>,
+}
+
+impl Piece {
+    fn of(queue: Arc<str>) -> Self {
+        Self {
+            queue,
+            numbers: Vec::new(),
+            packed: Vec::new(),
+        }
+    }
+
+    fn hand_over(&mut self, jobs: &RedisJobs, handed: &mut Vec<(usize, gather::Answer)>) {
+        let packed = std::mem::take(&mut self.packed);
+        let answers = gather::hand_over(&jobs.shared, &self.queue, packed);
+        handed.extend(self.numbers.drain(..).zip(answers));
+    }
+}
 
 impl RedisJobs {
     pub(super) async fn take_in(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
         let mut answers: Vec<Option<Enqueued>> = Vec::with_capacity(jobs.len());
-        let mut queues: Vec<(Arc<str>, Vec<usize>, Vec<encode::Packed>)> = Vec::new();
+        let mut handed: Vec<(usize, gather::Answer)> = Vec::with_capacity(jobs.len());
+        let mut pieces: Vec<Piece> = Vec::new();
         for (n, job) in jobs.into_iter().enumerate() {
             let address = self.shared.link.address();
             let checked = job.check().and_then(|()| address.check_queue(&job.queue));
@@ -30,23 +56,32 @@ impl RedisJobs {
                 continue;
             }
             answers.push(None);
-            let queue = Arc::clone(&job.queue);
-            let at = queues
-                .iter()
-                .position(|(name, _, _)| *name == queue)
-                .unwrap_or_else(|| {
-                    queues.push((queue, Vec::new(), Vec::new()));
-                    queues.len() - 1
-                });
-            queues[at].1.push(n);
-            queues[at].2.push(encode::pack(job)?);
-        }
-        for (queue, numbers, packed) in queues {
-            self.enter(&queue).await?;
-            let handed = gather::hand_over(&self.shared, &queue, packed);
-            for (n, answer) in numbers.into_iter().zip(handed) {
-                answers[n] = Some(answer.await.unwrap_or(Err(JobError::Closed))?);
+            let known = pieces.iter().position(|piece| piece.queue == job.queue);
+            let nth = match known {
+                Some(nth) => nth,
+                None => {
+                    self.enter(&job.queue).await?;
+                    pieces.push(Piece::of(Arc::clone(&job.queue)));
+                    pieces.len() - 1
+                }
+            };
+            let piece = &mut pieces[nth];
+            match encode::pack(job) {
+                Ok(packed) => {
+                    piece.numbers.push(n);
+                    piece.packed.push(packed);
+                }
+                Err(refusal) => answers[n] = Some(Enqueued::Refused(refusal)),
             }
+            if piece.packed.len() == PIECE {
+                piece.hand_over(self, &mut handed);
+            }
+        }
+        for piece in &mut pieces {
+            piece.hand_over(self, &mut handed);
+        }
+        for (n, answer) in handed {
+            answers[n] = Some(answer.await.unwrap_or(Err(JobError::Closed))?);
         }
         Ok(answers.into_iter().flatten().collect())
     }

@@ -24,12 +24,11 @@ pub(super) enum Taken {
 pub(super) fn claimed(queue: &Arc<str>, parts: &mut Parts) -> Result<Taken, JobError> {
     let id = parts.id()?;
     let blob = Blob::read(queue, parts.bytes()?);
-    let (epoch, attempt, stalls) = (parts.number()?, parts.small()?, parts.small()?);
-    let run_at = parts.number()?;
+    let terms = Terms::read(parts.next()?)?;
     let lease = Lease {
         queue: Arc::clone(queue),
         id,
-        epoch,
+        epoch: terms.epoch,
     };
     if JobId::from_text(lease.id.as_str()).is_err() {
         return Ok(Taken::Bad(lease, "its id is none that a job can have"));
@@ -43,11 +42,39 @@ pub(super) fn claimed(queue: &Arc<str>, parts: &mut Parts) -> Result<Taken, JobE
     Ok(Taken::Job(Claimed {
         lease,
         spec: Arc::new(blob.spec),
-        attempt,
-        stalls,
+        attempt: terms.attempt,
+        stalls: terms.stalls,
         created_at: blob.created_at,
-        run_at,
+        run_at: terms.run_at.unwrap_or(blob.created_at),
     }))
+}
+
+/// On which terms a job was claimed. Most are at the first attempt, right after they came.
+struct Terms {
+    epoch: u64,
+    attempt: u32,
+    stalls: u32,
+    run_at: Option<EpochMillis>,
+}
+
+impl Terms {
+    fn read(value: Value) -> Result<Self, JobError> {
+        if let Value::Int(epoch) = value {
+            return Ok(Self {
+                epoch: u64::try_from(epoch).unwrap_or(0),
+                attempt: 1,
+                stalls: 0,
+                run_at: None,
+            });
+        }
+        let mut parts = Parts::of(value)?;
+        Ok(Self {
+            epoch: parts.number()?,
+            attempt: parts.small()?,
+            stalls: parts.small()?,
+            run_at: Some(parts.number()?),
+        })
+    }
 }
 
 pub(super) fn job(queue: &Arc<str>, value: Value) -> Result<Option<Job>, JobError> {

@@ -112,30 +112,29 @@ pub(super) fn over_all_limits(payload: &Payload) -> Option<JobError> {
     })
 }
 
-/// The end of an attempt.
+/// The end of an attempt: id, how, and a result or an error.
 pub(super) fn push_settlement(args: &mut Args, settlement: Settlement) -> Result<(), JobError> {
+    let epoch = settlement.lease.epoch;
     args.push(settlement.lease.id.as_str());
-    args.push(settlement.lease.epoch);
-    let none = String::new;
-    let (what, one, two) = match settlement.outcome {
+    let (how, text) = match settlement.outcome {
         Outcome::Complete { result } => match too_large(&result, ALL_LIMITS as u64) {
-            Some(error) => ("fail", words(&error)?, none()),
+            Some(error) => (format!("fail:{epoch}:"), words(&error)?),
             None => {
-                args.push("complete");
+                args.push(epoch);
                 args.push(result.as_bytes().to_vec());
-                args.push("");
                 return Ok(());
             }
         },
-        Outcome::Retry { error, after } => ("retry", words(&error)?, term(after).to_string()),
-        Outcome::Fail { error } => ("fail", words(&error)?, none()),
-        Outcome::Snooze { after } => ("snooze", none(), term(after).to_string()),
-        Outcome::Release => ("release", none(), none()),
-        Outcome::Cancel => ("cancel", none(), none()),
+        Outcome::Retry { error, after } => {
+            (format!("retry:{epoch}:{}", term(after)), words(&error)?)
+        }
+        Outcome::Fail { error } => (format!("fail:{epoch}:"), words(&error)?),
+        Outcome::Snooze { after } => (format!("snooze:{epoch}:{}", term(after)), String::new()),
+        Outcome::Release => (format!("release:{epoch}:"), String::new()),
+        Outcome::Cancel => (format!("cancel:{epoch}:"), String::new()),
     };
-    args.push(what);
-    args.push(one.as_str());
-    args.push(two.as_str());
+    args.push(how.as_str());
+    args.push(text.as_str());
     Ok(())
 }
 

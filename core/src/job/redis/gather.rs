@@ -19,6 +19,8 @@ use crate::job::{Enqueued, JobError, JobId};
 const TRIPS: usize = 2;
 /// What one round trip carries at most.
 const JOBS: usize = 500;
+/// What is worth a second trip beside the one under way.
+const WORTH: usize = 125;
 const BYTES: usize = 4 << 20;
 
 #[derive(Default)]
@@ -67,9 +69,9 @@ pub(super) fn hand_over(
 async fn send_all(shared: &Arc<Shared>, queue: &Arc<str>) {
     let mut under_way = FuturesOrdered::new();
     loop {
-        // A second trip only with a full batch: fewer jobs rather gather.
+        // A second trip only with many: fewer jobs rather gather.
         while under_way.len() < TRIPS {
-            let least = if under_way.is_empty() { 1 } else { JOBS };
+            let least = if under_way.is_empty() { 1 } else { WORTH };
             let Some(batch) = shared.gatherer.next_batch(queue, least) else {
                 break;
             };
@@ -111,6 +113,11 @@ async fn send(shared: &Arc<Shared>, queue: &Arc<str>, batch: Vec<Waiting>) {
     let sent = ENQUEUE.run(&shared.link, &shared.head(queue), &args).await;
     let answers = sent.and_then(Parts::of);
     match answers {
+        Ok(parts) if parts.is_empty() => {
+            for (id, _, answer) in waiting {
+                let _ = answer.send(Ok(Enqueued::Added(id)));
+            }
+        }
         Ok(mut parts) => {
             for (id, size, answer) in waiting {
                 let read = parts.text().and_then(|text| read(queue, id, size, &text));

@@ -302,6 +302,10 @@ impl JobManager for RedisJobs {
         Self::settle_and_claim(self, exchange).await
     }
 
+    fn is_worth_two_exchanges(&self) -> bool {
+        true
+    }
+
     async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
         self.shared.link.address().check_queue(queue)?;
         bell::wait(&self.shared, queue, at_most).await

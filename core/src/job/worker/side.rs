@@ -1,4 +1,4 @@
-//! One queue of a lane: its exchanges, one at a time, and what gathers behind them.
+//! One queue of a lane: its exchanges, and what gathers behind them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
@@ -49,9 +49,9 @@ pub(super) struct Side {
     pub(super) endings: Vec<Ending>,
     /// How many ends are under way.
     pub(super) sending: usize,
-    /// An exchange is under way, or rests before it is tried again.
-    pub(super) busy: bool,
-    /// It rests, as the backend did not answer.
+    /// How many exchanges are.
+    pub(super) exchanges: usize,
+    /// It rests before it is asked again, as the backend did not answer.
     pub(super) resting: bool,
     /// There were fewer jobs than asked for; none came since, as far as is known.
     pub(super) dry: bool,
@@ -69,7 +69,7 @@ impl Side {
             queue,
             endings: Vec::new(),
             sending: 0,
-            busy: false,
+            exchanges: 0,
             resting: false,
             dry: false,
             backoff: Backoff::default(),
@@ -84,19 +84,25 @@ impl Side {
         !self.dry && !self.resting
     }
 
-    /// Records what has gathered and asks for so many jobs.
+    /// Whether none of its exchanges is under way, and the backend may be asked.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.exchanges == 0 && !self.resting
+    }
+
+    /// Records of what has gathered at most so many, and asks for so many jobs.
     pub(super) fn exchange(
         &mut self,
         side: usize,
+        most: usize,
         asked: usize,
         crew: &Arc<Crew>,
     ) -> impl Future<Output = Reply> + Send + 'static + use<> {
-        self.busy = true;
+        self.exchanges += 1;
         let outcomes = self.endings.iter().map(|ending| &ending.outcome);
-        let fitting = fit_a_trip(outcomes.take(BATCH)).min(self.endings.len());
+        let fitting = fit_a_trip(outcomes.take(most)).min(self.endings.len());
         let rest = self.endings.split_off(fitting);
         let endings = std::mem::replace(&mut self.endings, rest);
-        self.sending = endings.len();
+        self.sending += endings.len();
         let settle = endings.iter().map(|ending| Settlement {
             lease: ending.attempt.lease().clone(),
             outcome: ending.outcome.clone(),

@@ -1,8 +1,8 @@
 -- Takes jobs in. ARGV from 4: for each id, blob, and what is not as usual: '' or JSON
 -- with priority, run_at, delay, key, held_for and group. Gives for each '' when it was
--- taken in, 'duplicate:ID', 'large:LIMIT' or 'full:LIMIT'.
+-- taken in, 'duplicate:ID', 'large:LIMIT' or 'full:LIMIT'; nothing if all were.
 local COUNT = 3
-local USUALLY = {}
+local all_taken = true
 local created = base36(now)
 local answers, jobs, ready, line, delayed = {}, {}, {}, {}, {}
 -- Keys and who has them since this call: written once their jobs are.
@@ -35,7 +35,7 @@ end
 
 for i = 4, #ARGV, COUNT do
   local id, blob, more = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  more = more == '' and USUALLY or cjson.decode(more)
+  more = more ~= '' and cjson.decode(more)
   -- Without the digits that go before it.
   local size = #blob - string.find(blob, '\n', 1, true)
   local answer
@@ -46,28 +46,28 @@ for i = 4, #ARGV, COUNT do
   elseif meta.bytes + size > meta.max_bytes then
     answer = 'full:' .. whole(meta.max_bytes)
   else
-    local by = more.key and holder(more.key)
+    local by = more and more.key and holder(more.key)
     if by then
       answer = 'duplicate:' .. by
     else
       answer = ''
       there[id] = true
       meta.bytes = meta.bytes + size
-      if more.key then
+      if more and more.key then
         held_now[more.key] = id
         keys_held[#keys_held + 1] = more.key
         keys_held[#keys_held + 1] = '1|' .. whole(later(more.held_for or 0)) .. '|' .. id
       end
-      jobs[#jobs + 1] = id
-      jobs[#jobs + 1] = created .. blob
-      if more.deadline then redis.call('ZADD', key('deadline'), whole(more.deadline), id) end
-      local due = more.run_at and math.min(more.run_at, FAR) or more.delay and later(more.delay) or 0
-      if due > now then
+      local n = #jobs
+      jobs[n + 1], jobs[n + 2] = id, created .. blob
+      if more and more.deadline then redis.call('ZADD', key('deadline'), whole(more.deadline), id) end
+      local due = more and (more.run_at and math.min(more.run_at, FAR) or more.delay and later(more.delay))
+      if due and due > now then
         delayed[#delayed + 1] = { id, new_run(created .. blob), due }
       else
-        if more.priority or more.group or left[id] then
+        if left[id] or more and (more.priority or more.group) then
           if left[id] then save(id, new_run(created .. blob)) end
-          ready[#ready + 1] = whole(place(more.priority or 0, more.group or ''))
+          ready[#ready + 1] = whole(place(more and more.priority or 0, more and more.group or ''))
           ready[#ready + 1] = id
         else
           line[#line + 1] = entry(id)
@@ -77,6 +77,7 @@ for i = 4, #ARGV, COUNT do
       end
     end
   end
+  all_taken = all_taken and answer == ''
   answers[#answers + 1] = answer
 end
 many('HSET', key('job'), jobs, 2)
@@ -85,4 +86,4 @@ for _, one in ipairs(delayed) do delay(unpack(one)) end
 many('ZADD', key('ready'), ready, 2)
 many('RPUSH', key('line'), line, 1)
 flush()
-return answers
+return all_taken and {} or answers

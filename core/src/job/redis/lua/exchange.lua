@@ -1,12 +1,16 @@
 -- Records ends of attempts and claims. ARGV from 4: worker, how many, lease in
--- milliseconds, then for each settlement id, epoch, what, and two words about it.
--- Gives the settled states (0: stale), the claimed jobs as id, blob, epoch, attempt,
--- stalls and run_at one after the other, when to ask again, and how many stalled.
+-- milliseconds, then for each settlement id, how, and a text: the epoch and the result of what
+-- is complete, else `WHAT:EPOCH:MILLISECONDS` and an error or nothing.
+-- Gives the settled states (0: stale), the claimed jobs as id, blob and epoch one after the
+-- other, when to ask again, and how many stalled. In place of an epoch is a list of epoch,
+-- attempt, stalls and run_at where it is not the first attempt, and right after the job came.
 local worker, wanted, lease = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local settled, claimed, taken = {}, {}, 0
-local WORDS = 5
+local WORDS = 3
 
-local function settle(packed, id, epoch, what, one, two)
+local function settle(packed, id, how, one)
+  local what, epoch, two = 'complete', how, 0
+  if not tonumber(how) then what, epoch, two = string.match(how, '^(%l+):(%d+):(%d*)$') end
   local run = packed and unpacked(packed)
   if not run or run[STATE] ~= RUNNING or run[EPOCH] ~= tonumber(epoch) then return 0 end
   -- A rest that no number holds is long enough.
@@ -51,16 +55,12 @@ local function settle(packed, id, epoch, what, one, two)
 end
 
 -- The way of most jobs, without a table: done at the first attempt, and not kept.
-local function completed(packed, id, epoch, what, result)
-  if what ~= 'complete' or not packed or #result > meta.max_payload then return end
-  local state, _, notes, _, held, _, _, _, _, _, _, _, _, size, ttl, _, _, group, name =
-    struct.unpack(FORM, packed)
-  if state ~= RUNNING or held ~= tonumber(epoch) or notes ~= 0 or ttl > 0 or group ~= '' or name ~= '' then
-    return
-  end
-  out.lease[#out.lease + 1] = id
-  out.job[#out.job + 1] = id
-  out.run[#out.run + 1] = id
+local function completed(packed, id, how, result)
+  local epoch = tonumber(how)
+  if not epoch or not packed or string.byte(packed) ~= FIRST or #result > meta.max_payload then return end
+  local _, held, _, _, _, ttl, size = struct.unpack(FIRST_FORM, packed)
+  if held ~= epoch or ttl > 0 then return end
+  out.gone[#out.gone + 1] = id
   meta.bytes = meta.bytes - size
   if held > meta.retired then meta.retired = held end
   tell(id, 'completed')
@@ -72,23 +72,25 @@ local ended = false
 local STEP = 200 * WORDS
 for first = 7, #ARGV, STEP do
   local last = math.min(first + STEP - WORDS, #ARGV)
-  local ids = {}
-  for i = first, last, WORDS do ids[#ids + 1] = ARGV[i] end
+  local ids, count = {}, 0
+  for i = first, last, WORDS do
+    count = count + 1
+    ids[count] = ARGV[i]
+  end
   local runs = redis.call('HMGET', key('run'), unpack(ids))
-  local seen = {}
-  for n, id in ipairs(ids) do
-    local packed = runs[n]
+  local seen, before_it = {}, (first - 7) / WORDS
+  for n = 1, count do
+    local id, packed, i = ids[n], runs[n], first + (n - 1) * WORDS
     if seen[id] then
       -- What this call wrote of a job is not there to read before it is written.
       write_pending()
       packed = redis.call('HGET', key('run'), id)
     end
     seen[id] = true
-    local i = first + (n - 1) * WORDS
-    local state = completed(packed, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
-      or settle(packed, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    local how, text = ARGV[i + 1], ARGV[i + 2]
+    local state = completed(packed, id, how, text) or settle(packed, id, how, text)
     ended = ended or state >= COMPLETED
-    settled[#settled + 1] = state
+    settled[before_it + n] = state
   end
   write_pending()
 end
@@ -103,46 +105,40 @@ if (ended or any_ended) and followed() and is_drained() then tell(nil, 'drained'
 local room = room_for(wanted)
 local leases, expired = {}, false
 local lapse = whole(later(lease))
-local function hand_out(id, blob, epoch, attempt, stalls, run_at)
-  leases[#leases + 1] = lapse
-  leases[#leases + 1] = id
-  tell(id, 'running')
+local function hand_out(id, blob, terms)
+  local n = 2 * taken
+  leases[n + 1], leases[n + 2] = lapse, id
+  n = n + taken
+  claimed[n + 1], claimed[n + 2], claimed[n + 3] = id, blob, terms
   taken = taken + 1
-  local n = #claimed
-  claimed[n + 1], claimed[n + 2], claimed[n + 3] = id, blob, epoch
-  claimed[n + 4], claimed[n + 5], claimed[n + 6] = attempt, stalls, run_at
+  tell(id, 'running')
 end
 
 local function served(score)
-  meta.served = math.max(meta.served, (score + 500 * LEVEL) % LEVEL)
+  local tag = (score + 500 * LEVEL) % LEVEL
+  if tag > meta.served then meta.served = tag end
 end
 
--- The way of most jobs, without a table: claimed for the first time, without group,
--- deadline and webhook.
-local function taken_at_once(id, score, blob)
-  local header, size = header_of(blob)
-  if header.group or header.deadline or header.unique_key or header.webhook then return false end
-  local created = created_of(blob)
-  local runs, epoch = out.runs, meta.retired + 1
-  runs[#runs + 1] = id
-  runs[#runs + 1] = struct.pack(FORM, RUNNING, 0, 0, header.priority or 0, epoch, 1, 0, header.max_stalls or 3,
-    created, now, 0, score, 0, size, header.result_ttl_ms or HOUR, 0, worker, '', '')
+-- The way of most jobs, without a table: claimed for the first time, with nothing unusual.
+local filled = worker .. FILL
+local function taken_at_once(id, score, blob, header, size)
+  if header ~= USUAL_HEADER and (header.group or header.deadline or header.unique_key or header.webhook
+    or header.priority or header.max_stalls) then return false end
+  local epoch, runs = meta.retired + 1, out.runs
+  local n = #runs
+  runs[n + 1] = id
+  runs[n + 2] = struct.pack(FIRST_FORM, FIRST, epoch, created_of(blob), now, score, header.result_ttl_ms or HOUR,
+    size, filled)
   served(score)
-  hand_out(id, blob, epoch, 1, 0, created)
+  hand_out(id, blob, epoch)
   return true
 end
 
--- Whether an entry of the line was left behind: its job is gone, or waits elsewhere.
+-- Entries of the line that were handed out: a second one of a job was left behind.
 local taken_now = {}
 
-local function left_behind(id, blob, packed)
-  if not blob or packed or taken_now[id] then return true end
-  local header = header_of(blob)
-  return header.group or header.priority
-end
-
-local function take(id, score, blob, packed)
-  if not packed and taken_at_once(id, tonumber(score), blob) then return end
+local function take(id, score, blob, packed, header, size)
+  if not packed and taken_at_once(id, tonumber(score), blob, header, size) then return end
   local run = packed and unpacked(packed) or new_run(blob)
   if run[STATE] ~= WAITING then return end
   if run[DEADLINE] > 0 and run[DEADLINE] < now then
@@ -171,7 +167,7 @@ local function take(id, score, blob, packed)
   run[STATE], run[EPOCH], run[ATTEMPT] = RUNNING, next_epoch(run[EPOCH]), run[ATTEMPT] + 1
   run[STARTED], run[WORKER] = now, worker
   save(id, run)
-  hand_out(id, blob, run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT])
+  hand_out(id, blob, { run[EPOCH], run[ATTEMPT], run[STALLS], run[RUN_AT] })
 end
 
 -- What one answer carries of payloads, unless one alone has more, as TRIP_BYTES has it, and
@@ -236,11 +232,15 @@ while taken < room and passed < PASSED and not cut and not exhausted do
   passed = passed + #ids + taken
   local dropped = {}
   for n, id in ipairs(ids) do
-    if lined[n] and left_behind(id, blobs[n], runs[n]) then
+    local blob, packed = blobs[n], runs[n]
+    local header, size
+    if blob then header, size = header_of(blob) end
+    -- An entry is left behind where its job is gone, or waits elsewhere.
+    if lined[n] and (not blob or packed or taken_now[id] or header.group or header.priority) then
       dropped[#dropped + 1] = id
-    elseif blobs[n] then
+    elseif blob then
       taken_now[id] = true
-      take(id, scores[n], blobs[n], runs[n])
+      take(id, scores[n], blob, packed, header, size)
     end
   end
   if #dropped > 0 then met(dropped) end
@@ -248,8 +248,7 @@ while taken < room and passed < PASSED and not cut and not exhausted do
   exhausted = exhausted and not called_back
 end
 if taken > 0 and next_lapse == false then
-  leases[#leases + 1] = '+inf'
-  leases[#leases + 1] = FOOT
+  leases[2 * taken + 1], leases[2 * taken + 2] = '+inf', FOOT
 end
 many('ZADD', key('lease'), leases, 2)
 write_pending()

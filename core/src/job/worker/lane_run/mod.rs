@@ -2,13 +2,15 @@
 //!
 //! One task decides, without locks. Each queue has one exchange under way at a time:
 //! it records the ends that gathered behind the one before and asks for exactly the
-//! free slots. An idle system pays one round trip a job, a busy one gets batches. Where
-//! there is no work, a claim for all free slots waits at the backend beside that.
+//! free slots. An idle system pays one round trip a job, a busy one gets batches; and
+//! where half a lane's slots are worth a batch, two are under way, so that the backend
+//! serves one while the jobs of the other run. Where there is no work, a claim for all
+//! free slots waits at the backend beside that.
 
 mod attempts;
 
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -32,6 +34,9 @@ use crate::job::{JobError, Outcome};
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The longest rest before another try while the worker stops.
 const SHORT_REST: Duration = Duration::from_millis(500);
+
+/// Free slots that are worth a second exchange beside the one under way.
+const WORTH: usize = 32;
 
 /// Attempts that may be over at once before other tasks have their turn.
 const AT_ONCE: usize = 256;
@@ -57,6 +62,8 @@ pub(super) struct LaneRun {
     asked: usize,
     /// Attempts that were over as soon as they began, since other tasks had their turn.
     at_once: usize,
+    /// An exchange is to be on its way before anything else is done.
+    lets_send: bool,
     /// Ends whose last news are still to be recorded.
     reporting: usize,
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
@@ -85,6 +92,7 @@ impl LaneRun {
             slots: Slots::default(),
             asked: 0,
             at_once: 0,
+            lets_send: false,
             reporting: 0,
             steps: FuturesUnordered::new(),
             // As many messages as slots, at most a few each.
@@ -105,8 +113,10 @@ impl LaneRun {
                 break;
             }
             self.listen();
-            // A backend and handlers that answer at once must not keep other tasks waiting.
-            if std::mem::take(&mut self.at_once) > AT_ONCE {
+            // A backend and handlers that answer at once must not keep other tasks waiting,
+            // and what is to be sent is sent by another task.
+            let sends = std::mem::take(&mut self.lets_send);
+            if std::mem::take(&mut self.at_once) > AT_ONCE || sends {
                 tokio::task::yield_now().await;
             }
             tokio::task::coop::consume_budget().await;
@@ -152,36 +162,72 @@ impl LaneRun {
         self.now.mode == Mode::Run && self.now.leases_kept
     }
 
+    /// Whether a queue may have two exchanges under way. Those of a weighted lane have one
+    /// each, so that the weights hold.
+    fn is_worth_two(&self) -> bool {
+        let apart = self.lane.queues.len() == 1 || self.lane.is_strict();
+        apart && self.concurrency() >= 2 * WORTH && self.crew.jobs.is_worth_two_exchanges()
+    }
+
     /// Starts the exchanges there is something for.
     fn exchange(&mut self) {
+        let two = self.is_worth_two();
+        let batch = if two {
+            self.concurrency().div_ceil(2).min(BATCH)
+        } else {
+            BATCH
+        };
         loop {
             let free = if self.takes_jobs() { self.free() } else { 0 };
             let sides = &self.sides;
             // In strict order a busy queue is waited for.
             let strict = self.lane.is_strict();
-            let may_have = |nth: usize| sides[nth].may_have() && (strict || !sides[nth].busy);
+            let may_have = |nth: usize| sides[nth].may_have() && (strict || sides[nth].is_quiet());
             let next = match free {
                 0 => None,
                 _ => self.lane.pick(may_have),
             };
-            // What is dry is asked as well if its turn would come, as it costs nothing.
+            let is_worth_a_second = two && free >= WORTH;
             let ready = |nth: &usize| {
                 let side: &Side = &sides[*nth];
-                !side.busy && (next == Some(*nth) || !side.endings.is_empty())
+                let is_next = next == Some(*nth);
+                // What is dry is asked as well if its turn would come, as it costs nothing.
+                side.is_quiet() && (is_next || !side.endings.is_empty())
+                    || is_next && is_worth_a_second && side.exchanges == 1
             };
             let Some(nth) = (0..sides.len()).find(ready) else {
                 return;
             };
             let its_turn = next == Some(nth) || next.is_none();
-            let asked = if its_turn { free.min(BATCH) } else { 0 };
+            let asked = if its_turn { free.min(batch) } else { 0 };
             self.drop_lost(nth);
             if asked == 0 && self.sides[nth].endings.is_empty() {
                 continue;
             }
             self.asked += asked;
-            let exchange = self.sides[nth].exchange(nth, asked, &self.crew);
-            let step = async move { Step::Replied(exchange.await) };
-            self.steps.push(Box::pin(step));
+            let exchange = self.sides[nth].exchange(nth, batch, asked, &self.crew);
+            let step: BoxFuture<'static, Step> =
+                Box::pin(async move { Step::Replied(exchange.await) });
+            match two {
+                true => self.send_at_once(step),
+                false => self.steps.push(step),
+            }
+        }
+    }
+
+    /// Has an exchange sent before the answer to the other one is looked at: else both would
+    /// go, and come back, together, and the backend rest in between.
+    fn send_at_once(&mut self, mut step: BoxFuture<'static, Step>) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // Whoever is pushed is polled again, so no wake is missed.
+        match step.as_mut().poll(&mut cx) {
+            Poll::Ready(done) => {
+                self.steps.push(Box::pin(std::future::ready(done)));
+            }
+            Poll::Pending => {
+                self.steps.push(step);
+                self.lets_send = true;
+            }
         }
     }
 
@@ -230,9 +276,8 @@ impl LaneRun {
         }
         let idle = self.slots.counting() == 0 && self.reporting == 0;
         let mut sides = self.sides.iter();
-        let recorded = sides.all(|side| {
-            side.endings.is_empty() && (!side.busy || side.resting) && !side.is_claiming()
-        });
+        let recorded =
+            sides.all(|side| side.endings.is_empty() && side.exchanges == 0 && !side.is_claiming());
         let spent = self.last_words.is_some_and(|at| at <= Instant::now());
         (idle && recorded) || spent
     }
@@ -241,10 +286,7 @@ impl LaneRun {
         match step {
             Step::Replied(reply) => return self.replied(reply),
             Step::Came(reply) => return self.came(reply),
-            Step::Rested(side) => {
-                self.sides[side].busy = false;
-                self.sides[side].resting = false;
-            }
+            Step::Rested(side) => self.sides[side].resting = false,
             Step::Reported(side, ending) => {
                 self.reporting -= 1;
                 self.sides[side].endings.push(ending);
@@ -256,7 +298,8 @@ impl LaneRun {
     fn replied(&mut self, reply: Reply) -> Result<(), JobError> {
         self.asked -= reply.asked;
         let side = &mut self.sides[reply.side];
-        side.sending = 0;
+        side.exchanges -= 1;
+        side.sending -= reply.endings.len();
         let exchanged = match reply.answer {
             Ok(exchanged) => exchanged,
             Err(JobError::Closed) => return Err(JobError::Closed),
@@ -265,7 +308,9 @@ impl LaneRun {
                 // In the order in which they came about.
                 let later = std::mem::replace(&mut side.endings, reply.endings);
                 side.endings.extend(later);
-                side.resting = true;
+                if std::mem::replace(&mut side.resting, true) {
+                    return Ok(());
+                }
                 let mut rest = side.backoff.next();
                 if self.now.mode != Mode::Run {
                     rest = rest.min(SHORT_REST);
@@ -278,7 +323,6 @@ impl LaneRun {
                 return Ok(());
             }
         };
-        side.busy = false;
         side.backoff.reset();
         if reply.asked > 0 && exchanged.claimed.len() < reply.asked {
             side.ran_dry(exchanged.again_in);
