@@ -10,6 +10,7 @@ mod answer;
 mod completions;
 mod credential_rotation;
 pub mod exit;
+mod patient;
 mod pending;
 mod prompt;
 mod seconds;
