@@ -7,7 +7,7 @@ use credential_rotation::conversation::{
     jobs::{GENERATION, TRAINING},
 };
 use credential_rotation::job::worker::{
-    HandlerError, Handlers, Lane, Worker, WorkerHandle, WorkerReport,
+    HandlerError, Handlers, LaneOptions, Worker, WorkerHandle, WorkerReport,
 };
 use credential_rotation::job::{Failure, JobError, Payload, WebhookOptions};
 use credential_rotation::testing::drain_until_idle;
@@ -42,7 +42,7 @@ pub struct JobWorker {
 #[serde(deny_unknown_fields)]
 struct Options {
     id: Option<String>,
-    queues: Vec<Queues>,
+    queues: Vec<LaneOptions>,
     #[serde(default)]
     kinds: Vec<String>,
     #[serde(default)]
@@ -51,18 +51,6 @@ struct Options {
     timeout_ms: Option<f64>,
     grace_ms: Option<f64>,
     webhooks: Option<WebhookOptions>,
-}
-
-/// A lane, as on a command line or with its members apart.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Queues {
-    Text(String),
-    Apart {
-        queues: Vec<String>,
-        concurrency: usize,
-        weights: Option<Vec<u32>>,
-    },
 }
 
 /// How an attempt ended.
@@ -276,25 +264,6 @@ impl Options {
     }
 }
 
-impl Queues {
-    fn lane(self) -> Result<Lane, JobError> {
-        let (queues, concurrency, weights) = match self {
-            Self::Text(text) => return Lane::parse(&text),
-            Self::Apart {
-                queues,
-                concurrency,
-                weights,
-            } => (queues, concurrency, weights),
-        };
-        let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
-        let lane = Lane::new(&queues, concurrency)?;
-        match weights {
-            Some(weights) => lane.weighted(&weights),
-            None => Ok(lane),
-        }
-    }
-}
-
 impl From<Why> for HandlerError {
     fn from(why: Why) -> Self {
         // Made anew: long words are cut.
@@ -315,15 +284,5 @@ impl From<Why> for HandlerError {
 }
 
 fn told(report: &WorkerReport) -> String {
-    json!({
-        "completed": report.completed,
-        "failed": report.failed,
-        "cancelled": report.cancelled,
-        "retried": report.retried,
-        "snoozed": report.snoozed,
-        "released": report.released,
-        "lost": report.lost,
-        "unrecorded": report.unrecorded,
-    })
-    .to_string()
+    json!(report).to_string()
 }

@@ -131,10 +131,6 @@ impl Screen {
             return Err(broken);
         }
         if self.as_json {
-            let numbers = report
-                .by_name()
-                .map(|(name, count)| (name.to_owned(), count.into()));
-            let report = serde_json::Map::from_iter(numbers);
             return shell.say_json(&json!({ "success": true, "report": report }));
         }
         shell.say(&format!(
