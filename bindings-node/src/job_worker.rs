@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use credential_rotation::cli::exit;
 use credential_rotation::conversation::{
     self,
     jobs::{GENERATION, TRAINING},
@@ -24,6 +25,7 @@ use crate::job_handler::{Host, HostHandler};
 use crate::jobs::{JobManager, from_json};
 use crate::outbox::Outbox;
 use crate::pool::duration;
+use crate::program::AppWorker;
 use crate::runtime;
 
 /// A worker of the host's.
@@ -32,7 +34,7 @@ pub struct JobWorker {
     /// None once it runs.
     worker: Mutex<Option<Worker>>,
     id: String,
-    /// None for one that drains.
+    /// None for one without queues.
     handle: Option<WorkerHandle>,
     host: Arc<Host>,
 }
@@ -97,9 +99,9 @@ impl JobWorker {
         })
     }
 
-    /// One for tests, that has no queues of its own and is not run.
+    /// One that has no queues of its own: for tests, and for a worker of a command line.
     #[napi(factory)]
-    pub fn for_drain(begin: Function<'_, String, ()>) -> Result<Self, Thrown> {
+    pub fn without_queues(begin: Function<'_, String, ()>) -> Result<Self, Thrown> {
         Ok(Self {
             worker: Mutex::new(None),
             id: String::new(),
@@ -120,14 +122,7 @@ impl JobWorker {
         otherwise: bool,
         conversations: Option<&Conversations>,
     ) -> napi::Result<()> {
-        let handler = || HostHandler(Arc::clone(&self.host));
-        let mut handlers = Handlers::new();
-        for kind in &kinds {
-            handlers = handlers.on(kind, handler());
-        }
-        if otherwise {
-            handlers = handlers.otherwise(handler());
-        }
+        let mut handlers = self.handlers(&kinds, otherwise);
         if let Some(conversations) = conversations.map(Conversations::core) {
             for kind in [TRAINING, GENERATION] {
                 handlers = handlers.on(kind, conversation::jobs::handler(&conversations));
@@ -136,6 +131,24 @@ impl JobWorker {
         let jobs = jobs.connected();
         desk.shared().submit_job(number, async move {
             Ok(told(&drain_until_idle(&jobs?, handlers).await?))
+        })
+    }
+
+    /// Runs a worker of a command line until a signal; its exit code comes under `number`.
+    #[napi]
+    pub fn run_app(
+        &self,
+        desk: &Desk,
+        number: u32,
+        app: &AppWorker,
+        kinds: Vec<String>,
+        otherwise: bool,
+    ) -> napi::Result<()> {
+        let (worker, handlers) = (app.take()?, self.handlers(&kinds, otherwise));
+        desk.shared().submit_job(number, async move {
+            let running = tokio::task::spawn_blocking(move || worker.run(handlers, |_| {}));
+            // What made it panic is on standard error already.
+            Ok(running.await.unwrap_or(exit::CALL_FAILED).to_string())
         })
     }
 
@@ -203,6 +216,20 @@ impl JobWorker {
         if let Some(attempt) = self.host.attempt(number) {
             attempt.log(text);
         }
+    }
+}
+
+impl JobWorker {
+    fn handlers(&self, kinds: &[String], otherwise: bool) -> Handlers {
+        let handler = || HostHandler(Arc::clone(&self.host));
+        let mut handlers = Handlers::new();
+        for kind in kinds {
+            handlers = handlers.on(kind, handler());
+        }
+        if otherwise {
+            handlers = handlers.otherwise(handler());
+        }
+        handlers
     }
 }
 

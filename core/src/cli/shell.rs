@@ -101,6 +101,13 @@ impl Shell<'_> {
         let _ = self.err.flush();
     }
 
+    /// Tells people something of several lines beside the results.
+    pub(super) fn aside(&mut self, text: &str) {
+        // Nothing can be done when that fails.
+        let _ = writeln!(self.err, "{}", printable(text.trim_end()));
+        let _ = self.err.flush();
+    }
+
     /// Writes a result as one line of JSON.
     pub(super) fn say_json(&mut self, value: &Value) -> Result<(), Stop> {
         writeln!(self.out, "{value}")?;

@@ -15,7 +15,7 @@ const TURN: Duration = Duration::from_millis(200);
 
 /// What there is to show.
 pub(super) enum Told {
-    /// A command runs for a job of that queue.
+    /// A handler runs for a job of that queue.
     Began(String),
     /// It runs no more.
     Over(String),
