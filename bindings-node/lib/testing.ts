@@ -165,7 +165,7 @@ export async function drainUntilIdle(
   }
   const attempts = new Attempts(table);
   const native = typed(() =>
-    NativeWorker.forDrain((lines) => {
+    NativeWorker.withoutQueues((lines) => {
       attempts.take(native, lines);
     }),
   );

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use credential_rotation::cli::exit;
 use credential_rotation::conversation::{
     self,
     jobs::{GENERATION, TRAINING},
 };
 use credential_rotation::job::worker::{
-    HandlerError, Handlers, Lane, Worker, WorkerHandle, WorkerReport,
+    HandlerError, Handlers, LaneOptions, Worker, WorkerHandle, WorkerReport,
 };
 use credential_rotation::job::{Failure, JobError, Payload, WebhookOptions};
 use credential_rotation::testing::drain_until_idle;
@@ -24,6 +25,7 @@ use crate::job_handler::{Host, HostHandler};
 use crate::jobs::{JobManager, from_json};
 use crate::outbox::Outbox;
 use crate::pool::duration;
+use crate::program::AppWorker;
 use crate::runtime;
 
 /// A worker of the host's.
@@ -32,7 +34,7 @@ pub struct JobWorker {
     /// None once it runs.
     worker: Mutex<Option<Worker>>,
     id: String,
-    /// None for one that drains.
+    /// None for one without queues.
     handle: Option<WorkerHandle>,
     host: Arc<Host>,
 }
@@ -42,7 +44,7 @@ pub struct JobWorker {
 #[serde(deny_unknown_fields)]
 struct Options {
     id: Option<String>,
-    queues: Vec<Queues>,
+    queues: Vec<LaneOptions>,
     #[serde(default)]
     kinds: Vec<String>,
     #[serde(default)]
@@ -51,18 +53,6 @@ struct Options {
     timeout_ms: Option<f64>,
     grace_ms: Option<f64>,
     webhooks: Option<WebhookOptions>,
-}
-
-/// A lane, as on a command line or with its members apart.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Queues {
-    Text(String),
-    Apart {
-        queues: Vec<String>,
-        concurrency: usize,
-        weights: Option<Vec<u32>>,
-    },
 }
 
 /// How an attempt ended.
@@ -109,9 +99,9 @@ impl JobWorker {
         })
     }
 
-    /// One for tests, that has no queues of its own and is not run.
+    /// One that has no queues of its own: for tests, and for a worker of a command line.
     #[napi(factory)]
-    pub fn for_drain(begin: Function<'_, String, ()>) -> Result<Self, Thrown> {
+    pub fn without_queues(begin: Function<'_, String, ()>) -> Result<Self, Thrown> {
         Ok(Self {
             worker: Mutex::new(None),
             id: String::new(),
@@ -132,14 +122,7 @@ impl JobWorker {
         otherwise: bool,
         conversations: Option<&Conversations>,
     ) -> napi::Result<()> {
-        let handler = || HostHandler(Arc::clone(&self.host));
-        let mut handlers = Handlers::new();
-        for kind in &kinds {
-            handlers = handlers.on(kind, handler());
-        }
-        if otherwise {
-            handlers = handlers.otherwise(handler());
-        }
+        let mut handlers = self.handlers(&kinds, otherwise);
         if let Some(conversations) = conversations.map(Conversations::core) {
             for kind in [TRAINING, GENERATION] {
                 handlers = handlers.on(kind, conversation::jobs::handler(&conversations));
@@ -148,6 +131,24 @@ impl JobWorker {
         let jobs = jobs.connected();
         desk.shared().submit_job(number, async move {
             Ok(told(&drain_until_idle(&jobs?, handlers).await?))
+        })
+    }
+
+    /// Runs a worker of a command line until a signal; its exit code comes under `number`.
+    #[napi]
+    pub fn run_app(
+        &self,
+        desk: &Desk,
+        number: u32,
+        app: &AppWorker,
+        kinds: Vec<String>,
+        otherwise: bool,
+    ) -> napi::Result<()> {
+        let (worker, handlers) = (app.take()?, self.handlers(&kinds, otherwise));
+        desk.shared().submit_job(number, async move {
+            let running = tokio::task::spawn_blocking(move || worker.run(handlers, |_| {}));
+            // What made it panic is on standard error already.
+            Ok(running.await.unwrap_or(exit::CALL_FAILED).to_string())
         })
     }
 
@@ -218,6 +219,20 @@ impl JobWorker {
     }
 }
 
+impl JobWorker {
+    fn handlers(&self, kinds: &[String], otherwise: bool) -> Handlers {
+        let handler = || HostHandler(Arc::clone(&self.host));
+        let mut handlers = Handlers::new();
+        for kind in kinds {
+            handlers = handlers.on(kind, handler());
+        }
+        if otherwise {
+            handlers = handlers.otherwise(handler());
+        }
+        handlers
+    }
+}
+
 impl Drop for JobWorker {
     fn drop(&mut self) {
         // One that never ran may be the last to hold its jobs' connections.
@@ -276,25 +291,6 @@ impl Options {
     }
 }
 
-impl Queues {
-    fn lane(self) -> Result<Lane, JobError> {
-        let (queues, concurrency, weights) = match self {
-            Self::Text(text) => return Lane::parse(&text),
-            Self::Apart {
-                queues,
-                concurrency,
-                weights,
-            } => (queues, concurrency, weights),
-        };
-        let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
-        let lane = Lane::new(&queues, concurrency)?;
-        match weights {
-            Some(weights) => lane.weighted(&weights),
-            None => Ok(lane),
-        }
-    }
-}
-
 impl From<Why> for HandlerError {
     fn from(why: Why) -> Self {
         // Made anew: long words are cut.
@@ -315,15 +311,5 @@ impl From<Why> for HandlerError {
 }
 
 fn told(report: &WorkerReport) -> String {
-    json!({
-        "completed": report.completed,
-        "failed": report.failed,
-        "cancelled": report.cancelled,
-        "retried": report.retried,
-        "snoozed": report.snoozed,
-        "released": report.released,
-        "lost": report.lost,
-        "unrecorded": report.unrecorded,
-    })
-    .to_string()
+    json!(report).to_string()
 }

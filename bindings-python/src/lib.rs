@@ -57,6 +57,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<jobs::JobManager>()?;
     module.add_class::<outcome::Outcome>()?;
     module.add_class::<pool::CredentialPool>()?;
+    module.add_class::<program::AppWorker>()?;
     module.add_class::<provider::HostProvider>()?;
     module.add_class::<provider::Question>()?;
     module.add_class::<qwen::QwenService>()?;

@@ -6,12 +6,13 @@ use std::time::Duration;
 use credential_rotation::Error;
 use credential_rotation::conversation::Conversations as CoreConversations;
 use credential_rotation::conversation::jobs::{GENERATION, TRAINING, handler};
-use credential_rotation::job::worker::{Handlers, Lane, Worker as Core, WorkerReport};
+use credential_rotation::job::worker::{Handlers, LaneOptions, Worker as Core, WorkerReport};
 use credential_rotation::job::{JobError, SharedJobs, WebhookOptions};
 use credential_rotation::testing::drain_until_idle;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::conversations::Conversations;
 use crate::desk::{Desk, Reply, Task};
@@ -25,28 +26,12 @@ const CENTURY_MS: f64 = 3.2e12;
 /// How a worker is set up, as JSON.
 #[derive(Clone, Deserialize)]
 struct Options {
-    queues: Vec<Queues>,
+    queues: Vec<LaneOptions>,
     id: Option<String>,
     lease_ms: Option<f64>,
     timeout_ms: Option<f64>,
     grace_ms: Option<f64>,
     webhooks: Option<WebhookOptions>,
-}
-
-/// A lane, as on a command line or with its members apart.
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
-enum Queues {
-    Text(String),
-    Apart(Apart),
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Apart {
-    queues: Vec<String>,
-    concurrency: usize,
-    weights: Option<Vec<u32>>,
 }
 
 /// Runs jobs with handlers of Python's, once.
@@ -194,37 +179,13 @@ impl Options {
     }
 }
 
-impl Queues {
-    fn lane(&self) -> Result<Lane, JobError> {
-        let apart = match self {
-            Self::Text(text) => return Lane::parse(text),
-            Self::Apart(apart) => apart,
-        };
-        let queues: Vec<&str> = apart.queues.iter().map(String::as_str).collect();
-        let lane = Lane::new(&queues, apart.concurrency)?;
-        match &apart.weights {
-            Some(weights) => lane.weighted(weights),
-            None => Ok(lane),
-        }
-    }
-}
-
 fn span(ms: f64) -> Duration {
     Duration::from_millis(ms.clamp(0.0, CENTURY_MS) as u64)
 }
 
 fn replied(done: Result<WorkerReport, JobError>) -> Reply {
     match done {
-        Ok(report) => Reply::Json(told_of(&report)),
+        Ok(report) => Reply::Json(json!(report).to_string()),
         Err(error) => Reply::Error(Error::from(error)),
     }
-}
-
-fn told_of(report: &WorkerReport) -> String {
-    let numbers: serde_json::Map<_, _> = report
-        .by_name()
-        .into_iter()
-        .map(|(name, count)| (name.to_owned(), count.into()))
-        .collect();
-    serde_json::Value::from(numbers).to_string()
 }

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -315,45 +314,3 @@ async def test_a_webhook_is_told_of_an_end(jobs: JobManager, queue: str) -> None
     with pytest.raises(InvalidJobError, match="whsec_") as refused:
         await Worker(jobs, [queue], webhooks={"secret": "hunter2"}).arun()
     assert "hunter2" not in str(refused.value)
-
-
-APP = """
-from credential_rotation import Handlers, JobContext
-
-handlers = Handlers()
-
-@handlers.handler()
-async def shout(job: JobContext) -> str:
-    return job.payload["text"].upper()
-"""
-
-
-def test_the_program_runs_the_handlers_of_a_module(
-    redis_url: str, queue: str, tmp_path: Path
-) -> None:
-    (tmp_path / "tasks.py").write_text(APP)
-    jobs = JobManager.connect(redis_url)
-    name = jobs.enqueue(queue, {"text": "ciao"})
-    program = [sys.executable, "-m", "credential_rotation", "worker", "--url", redis_url]
-    worker = subprocess.Popen(
-        [*program, "--queues", f"{queue}:2", "--app", "tasks"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert jobs.wait(name, timeout=SOON).result == "CIAO"
-    worker.terminate()
-    out, _ = worker.communicate(timeout=SOON)
-    assert (out, worker.returncode) == ("stopped: 1 completed, 0 failed, 0 given back\n", 0)
-    (tmp_path / "worker.py").write_text(APP)
-    name = jobs.enqueue("worker", {"text": "ciao"})
-    worker = subprocess.Popen([*program, "--queues", "worker", "--app", "worker"], cwd=tmp_path)
-    assert jobs.wait(name, timeout=SOON).result == "CIAO"
-    worker.terminate()
-    assert worker.wait(SOON) == 0
-    for app, words in [("nowhere", "No module named"), ("tasks:shout", "it has 0 `Handlers`")]:
-        wrong = subprocess.run(
-            [*program, "--queues", "q", "--app", app], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert wrong.returncode == 4
-        assert words in wrong.stderr

@@ -6,6 +6,12 @@ export const tasks = new Handlers()
   .handler('fails', () => {
     throw new Unrecoverable('for good');
   })
+  .handler('prints', (job) => {
+    console.log(job.payload);
+  })
+  .handler('listens', () => {
+    process.on('SIGTERM', () => undefined);
+  })
   .handler('slow', async (job, { signal }) => {
     console.log(`began ${job.id}`);
     await new Promise((resolve, reject) => {

@@ -12,14 +12,7 @@ def account_qwen() -> int:
 
 
 def credential_rotation() -> int:
-    """Runs `credential-rotation` with the words of the command line.
-
-    Handlers that are written in Python are run here; everything else is the core's.
-    """
-    from credential_rotation import _app
-
-    if _app.is_meant(sys.argv[1:]):
-        return _app.run(sys.argv[1:])
+    """Runs `credential-rotation` with the words of the command line."""
     return _run("credential-rotation")
 
 
@@ -27,7 +20,12 @@ def _run(name: str) -> int:
     # Python's own handler would turn the Ctrl-C that the program has dealt with
     # into a traceback at the end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return _native.run_cli([name, *sys.argv[1:]])
+    begun = _native.run_cli([name, *sys.argv[1:]])
+    if isinstance(begun, int):
+        return begun
+    from credential_rotation import _app
+
+    return _app.run(begun)
 
 
 if __name__ == "__main__":

@@ -1,89 +1,61 @@
-"""``credential-rotation worker --app MODULE``: a worker whose handlers are a module's."""
+"""``credential-rotation worker --app MODULE``: a module's handlers, for the core's program."""
 
 from __future__ import annotations
 
-import argparse
+import asyncio
 import importlib
-import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import traceback
+from typing import TYPE_CHECKING
 
-from credential_rotation.errors import CredentialRotationError
-from credential_rotation.jobs import JobManager
-from credential_rotation.worker import Handlers, Worker
+from credential_rotation import _desk
+from credential_rotation._attempts import Attempts
+from credential_rotation.worker import Handlers
 
-USAGE, BAD_INPUT, STATE = 2, 4, 5
-
-
-def is_meant(words: Sequence[str]) -> bool:
-    """Whether a command line is for this program and not for the core's."""
-    app = any(word == "--app" or word.startswith("--app=") for word in words)
-    return "worker" in words[:2] and app and "--help" not in words
+if TYPE_CHECKING:
+    from credential_rotation import _native
 
 
-def run(words: Sequence[str]) -> int:
-    """Run the worker that the words after ``worker`` describe; give the exit code."""
-    parser = argparse.ArgumentParser(prog="credential-rotation worker")
-    parser.add_argument("--url", default=os.environ.get("CREDENTIAL_ROTATION_URL"))
-    parser.add_argument("--queues", action="append", required=True)
-    parser.add_argument("--app", required=True)
-    parser.add_argument("--id")
-    parser.add_argument("--lease", type=float)
-    parser.add_argument("--timeout", type=float)
-    parser.add_argument("--grace", type=float)
-    parser.add_argument("--allow-private-webhooks", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    # The first one is this program's name; others may be a queue's, or a module's.
-    nth = words.index("worker")
-    given = parser.parse_args([*words[:nth], *words[nth + 1 :]])
-    if given.url is None:
-        return _complain(
-            "say where the jobs are by --url, or set CREDENTIAL_ROTATION_URL", BAD_INPUT
-        )
+def run(worker: _native.AppWorker) -> int:
+    """Load the module and run the worker with its handlers; give the exit code."""
     try:
-        handlers = _handlers(given.app)
-    except (ImportError, LookupError) as problem:
-        return _complain(f"--app {given.app}: {problem}", BAD_INPUT)
+        found = _handlers(worker)
+    except Exception as problem:  # noqa: BLE001 - whatever a module raises as it is loaded
+        return worker.refuse(*_told(problem, worker.module))
+    if len(found) != 1:
+        return worker.refuse_count(len(found))
+    return asyncio.run(_serve(worker, found[0]))
+
+
+async def _serve(worker: _native.AppWorker, handlers: Handlers) -> int:
+    attempts = Attempts(handlers._handlers, worker)
     try:
-        worker = Worker(
-            JobManager.connect(given.url),
-            given.queues,
-            handlers=handlers,
-            id=given.id,
-            lease=given.lease,
-            timeout=given.timeout,
-            grace=given.grace,
-            webhooks={"allow_private": given.allow_private_webhooks},
-        )
-        report = worker.run()
-    except CredentialRotationError as error:
-        trouble = error.code in ("backend_unavailable", "backend_unsuitable")
-        return _complain(str(error), STATE if trouble else BAD_INPUT)
-    if given.json:
-        print(json.dumps({"success": True, "report": report}))
-    else:
-        done, failed, back = report["completed"], report["failed"], report["released"]
-        print(f"stopped: {done} completed, {failed} failed, {back} given back")
-    return 0
+        return int(await attempts.until(_desk.current().future(worker.run, attempts.deliver)))
+    finally:
+        # The core has heard them so far. What does not end now can be ended by them.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _handlers(app: str) -> Handlers:
-    """Find the handlers of ``MODULE`` or ``MODULE:NAME``, in the working folder first."""
-    name, _, attribute = app.partition(":")
+def _handlers(worker: _native.AppWorker) -> list[Handlers]:
+    """Find what may be meant; modules of the working folder come first."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    module = importlib.import_module(name)
-    found = [value for value in vars(module).values() if isinstance(value, Handlers)]
-    if attribute:
-        found = [
-            value for value in [getattr(module, attribute, None)] if isinstance(value, Handlers)
-        ]
-    if len(found) != 1:
-        raise LookupError(f"it has {len(found)} `Handlers`: make one, or name one as MODULE:NAME")
-    return found[0]
+    module = importlib.import_module(worker.module)
+    if worker.name is not None:
+        values = [getattr(module, worker.name, None)]
+    else:
+        values = list(vars(module).values())
+    # A module may have one under two names.
+    return list({id(value): value for value in values if isinstance(value, Handlers)}.values())
 
 
-def _complain(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return code
+def _told(problem: Exception, module: str) -> tuple[str, str | None]:
+    """Give the words for a problem, and of one within the module the place."""
+    words = traceback.format_exception_only(problem)[-1].strip()
+    missing = problem.name if isinstance(problem, ModuleNotFoundError) else None
+    if missing is not None and f"{module}.".startswith(f"{missing}."):
+        return words, None
+    return words, "".join(traceback.format_exception(problem))

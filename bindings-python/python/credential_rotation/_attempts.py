@@ -30,7 +30,11 @@ _CENTURY = 3.2e9
 class Attempts:
     """Those of one run of a worker. All but the handlers' threads is on its loop."""
 
-    def __init__(self, handlers: Mapping[str | None, Handler], core: _native.Worker) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str | None, Handler],
+        core: _native.Worker | _native.AppWorker,
+    ) -> None:
         self._handlers = handlers
         self._core = core
         self._tasks: dict[int, asyncio.Task[None]] = {}

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_DOCUMENT_BYTES",
     "AccountsFolder",
     "AnswerStream",
+    "AppWorker",
     "Conversations",
     "CredentialPool",
     "Desk",
@@ -62,8 +63,22 @@ def error_codes() -> list[str]:
 def leave() -> None:
     """Called at exit: from here on no thread of ours speaks to the interpreter."""
 
-def run_cli(argv: list[str]) -> int:
-    """Runs the program named by `argv[0]` and gives its exit code."""
+def run_cli(argv: list[str]) -> int | AppWorker:
+    """Runs the program named by `argv[0]`; gives its exit code, or a worker for a module."""
+
+@final
+class AppWorker:
+    """A worker of a command line, which lacks the handlers of its module."""
+
+    @property
+    def module(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    def refuse(self, problem: str, trace: str | None = None) -> int: ...
+    def refuse_count(self, count: int) -> int: ...
+    def run(self, desk: Desk, number: int, deliver: Callable[[], None]) -> Task: ...
+    def stop(self, now: bool = False) -> None: ...
+    def take(self) -> tuple[list[tuple[int, JobAttempt]], list[int]]: ...
 
 @final
 class Outcome:

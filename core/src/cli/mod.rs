@@ -1,15 +1,16 @@
 //! The programs `account-qwen` and `credential-rotation`.
 //!
 //! One implementation for the programs that cargo installs and those of the Python
-//! and Node packages: [`main`] takes a command line and gives an exit code. What a
-//! command does lies elsewhere in this crate; here it is asked for and shown.
-//! `docs/cli.md` is the reference.
+//! and Node packages: [`main`] takes a command line and gives an exit code; [`begin`] does
+//! the same but leaves handlers of a module to who can load it. What a command does lies
+//! elsewhere in this crate; here it is asked for and shown. `docs/cli.md` is the reference.
 
 mod account_qwen;
 mod answer;
 mod completions;
 mod credential_rotation;
 pub mod exit;
+mod patient;
 mod pending;
 mod prompt;
 mod seconds;
@@ -22,6 +23,7 @@ use std::path::Path;
 
 use clap::Parser;
 
+pub use credential_rotation::worker::{AppProblem, AppWorker};
 pub use shell::Shell;
 
 /// One of the programs.
@@ -53,6 +55,15 @@ impl Program {
     }
 }
 
+/// What a command line has come to.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is done; the exit code.
+    Ended(u8),
+    /// A worker that is to run handlers of a module, which is to be loaded.
+    App(AppWorker),
+}
+
 /// Runs a program with a command line, whose first word is its name, over the
 /// process's streams, and gives the exit code. Blocks, on a runtime of its own.
 pub fn main(program: Program, args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -65,24 +76,37 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     shell: &mut Shell<'_>,
 ) -> u8 {
-    match program {
+    match begin_over(program, args, shell) {
+        Begun::Ended(code) => code,
+        Begun::App(app) => app.refuse_without_host(shell),
+    }
+}
+
+/// The same as [`main`], for who can load the modules of a language.
+pub fn begin(program: Program, args: impl IntoIterator<Item = OsString>) -> Begun {
+    Shell::of_process(|shell| begin_over(program, args, shell))
+}
+
+fn begin_over(
+    program: Program,
+    args: impl IntoIterator<Item = OsString>,
+    shell: &mut Shell<'_>,
+) -> Begun {
+    let (as_json, begun) = match program {
         Program::AccountQwen => match account_qwen::Arguments::try_parse_from(args) {
             Ok(arguments) => {
                 let as_json = arguments.json;
                 let ended = account_qwen::run(arguments, shell);
-                shell.end(ended, as_json)
+                (as_json, ended.map(Begun::Ended))
             }
-            Err(problem) => explain(&problem, shell),
+            Err(problem) => return Begun::Ended(explain(&problem, shell)),
         },
         Program::CredentialRotation => match credential_rotation::Arguments::try_parse_from(args) {
-            Ok(arguments) => {
-                let as_json = arguments.json;
-                let ended = credential_rotation::run(arguments, shell);
-                shell.end(ended, as_json)
-            }
-            Err(problem) => explain(&problem, shell),
+            Ok(arguments) => (arguments.json, credential_rotation::begin(arguments, shell)),
+            Err(problem) => return Begun::Ended(explain(&problem, shell)),
         },
-    }
+    };
+    begun.unwrap_or_else(|stop| Begun::Ended(shell.end(Err(stop), as_json)))
 }
 
 /// Help and version on stdout, mistakes on stderr.

@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use super::exit;
+use super::patient::patient;
 use crate::error::Error;
 use crate::job::JobError;
 
@@ -58,7 +59,7 @@ pub(super) type Ended = Result<u8, Stop>;
 impl Shell<'_> {
     /// The process's own streams, handed to `work`.
     pub(super) fn of_process<T>(work: impl FnOnce(&mut Shell<'_>) -> T) -> T {
-        let (mut input, mut out, mut err) = (io::stdin(), io::stdout(), io::stderr());
+        let (mut input, out, err) = (io::stdin(), io::stdout(), io::stderr());
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
         work(&mut Shell {
@@ -66,8 +67,8 @@ impl Shell<'_> {
             err_is_terminal: err.is_terminal(),
             colours: !set("NO_COLOR") && !dumb,
             input: &mut input,
-            out: &mut out,
-            err: &mut err,
+            out: &mut patient(out),
+            err: &mut patient(err),
         })
     }
 
@@ -97,6 +98,13 @@ impl Shell<'_> {
     pub(super) fn note(&mut self, text: &str) {
         // Nothing can be done when that fails.
         let _ = writeln!(self.err, "{}", one_line(text));
+        let _ = self.err.flush();
+    }
+
+    /// Tells people something of several lines beside the results.
+    pub(super) fn aside(&mut self, text: &str) {
+        // Nothing can be done when that fails.
+        let _ = writeln!(self.err, "{}", printable(text.trim_end()));
         let _ = self.err.flush();
     }
 

@@ -8,6 +8,7 @@ mod rotation;
 mod scene;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod words;
 mod worker;
 
 use std::os::unix::fs::PermissionsExt;

@@ -17,27 +17,32 @@ const URL_VARIABLE: &str = "CREDENTIAL_ROTATION_URL";
 #[derive(Debug, Args)]
 pub(super) struct Place {
     /// Where the jobs are: `redis://…`, `sqlite:PATH` [default: CREDENTIAL_ROTATION_URL]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<String>,
 }
 
 impl Place {
     pub(super) async fn connect(&self) -> Result<SharedJobs, Stop> {
+        Ok(connect::jobs(&self.url()?).await?)
+    }
+
+    pub(super) fn url(&self) -> Result<String, Stop> {
         let variable = || {
             std::env::var(URL_VARIABLE)
                 .ok()
                 .filter(|url| !url.is_empty())
         };
-        let Some(url) = self.url.clone().or_else(variable) else {
+        self.url.clone().or_else(variable).ok_or_else(|| {
             let problem = format!("say where the jobs are, or set {URL_VARIABLE}");
-            return Err(invalid("--url", &problem).into());
-        };
-        Ok(connect::jobs(&url).await?)
+            invalid("--url", &problem).into()
+        })
     }
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Jobs {
+    #[command(flatten)]
+    place: Place,
     #[command(subcommand)]
     action: Action,
 }
@@ -60,8 +65,6 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct List {
-    #[command(flatten)]
-    place: Place,
     /// Of this queue
     #[arg(long, value_name = "Q")]
     queue: Option<String>,
@@ -90,8 +93,6 @@ struct List {
 
 #[derive(Debug, Args)]
 struct One {
-    #[command(flatten)]
-    place: Place,
     /// The job's id; more than one where that makes sense
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
@@ -99,8 +100,6 @@ struct One {
 
 #[derive(Debug, Args)]
 struct Add {
-    #[command(flatten)]
-    place: Place,
     /// The queue
     #[arg(value_name = "QUEUE")]
     queue: String,
@@ -130,14 +129,15 @@ fn state(text: &str) -> Result<JobState, String> {
 
 impl Jobs {
     pub(super) fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let place = &self.place;
         let done = wait_for(async {
             match self.action {
-                Action::List(list) => list.run(as_json, shell).await,
-                Action::Show(one) => one.show(as_json, shell).await,
-                Action::Retry(one) => one.retry(as_json, shell).await,
-                Action::Cancel(one) => one.cancel(as_json, shell).await,
-                Action::Delete(one) => one.delete(as_json, shell).await,
-                Action::Add(add) => add.run(as_json, shell).await,
+                Action::List(list) => list.run(place, as_json, shell).await,
+                Action::Show(one) => one.show(place, as_json, shell).await,
+                Action::Retry(one) => one.retry(place, as_json, shell).await,
+                Action::Cancel(one) => one.cancel(place, as_json, shell).await,
+                Action::Delete(one) => one.delete(place, as_json, shell).await,
+                Action::Add(add) => add.run(place, as_json, shell).await,
             }
         });
         match done? {
@@ -148,8 +148,8 @@ impl Jobs {
 }
 
 impl List {
-    async fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let jobs = self.place.connect().await?;
+    async fn run(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let jobs = place.connect().await?;
         let filter = JobFilter {
             queue: self.queue,
             state: self.state,
@@ -215,8 +215,8 @@ impl One {
         Ok(ids.collect::<Result<_, _>>().map_err(Error::from)?)
     }
 
-    async fn show(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let jobs = self.place.connect().await?;
+    async fn show(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let jobs = place.connect().await?;
         for id in self.ids()? {
             let job = jobs.find(&id).await?;
             if as_json {
@@ -233,16 +233,16 @@ impl One {
         Ok(exit::OK)
     }
 
-    async fn retry(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let jobs = self.place.connect().await?;
+    async fn retry(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let jobs = place.connect().await?;
         let ids = self.ids()?;
         let answers = jobs.revive(&ids).await?.into_iter();
         let answers = answers.map(|answer| answer.map(|()| "waiting"));
         tell_all(&ids, answers, as_json, shell)
     }
 
-    async fn cancel(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let jobs = self.place.connect().await?;
+    async fn cancel(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let jobs = place.connect().await?;
         let ids = self.ids()?;
         let answers = jobs.cancel(&ids).await?.into_iter().zip(&ids);
         let answers = answers.map(|(state, id)| {
@@ -252,8 +252,8 @@ impl One {
         tell_all(&ids, answers, as_json, shell)
     }
 
-    async fn delete(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let jobs = self.place.connect().await?;
+    async fn delete(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let jobs = place.connect().await?;
         let ids = self.ids()?;
         for (id, there) in ids.iter().zip(jobs.delete(&ids).await?) {
             let state = if there { "deleted" } else { "unknown" };
@@ -264,7 +264,7 @@ impl One {
 }
 
 impl Add {
-    async fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+    async fn run(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
         let payload = Payload::from_json(self.payload)?;
         let id = self.id.map(JobId::from_text).transpose()?;
         let spec = JobSpec::new(&self.queue, payload).with(|job| {
@@ -272,7 +272,7 @@ impl Add {
             job.kind = self.kind.map(Into::into);
             job.priority = self.priority;
         });
-        let jobs = self.place.connect().await?;
+        let jobs = place.connect().await?;
         let added = jobs.enqueue_one(spec).await?;
         let state = match added {
             crate::job::Enqueued::Duplicate(_) => "was there",

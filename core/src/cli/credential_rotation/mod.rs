@@ -9,13 +9,14 @@ mod pool;
 mod queues;
 mod sessions;
 mod simulate;
-mod worker;
+pub(super) mod worker;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use super::Begun;
 use super::account_qwen::{self, Accounts};
 use super::completions::{self, CompletionShell};
-use super::shell::{Ended, Shell};
+use super::shell::{Shell, Stop};
 
 /// Call LLMs through a rotating pool of credentials.
 #[derive(Debug, Parser)]
@@ -73,14 +74,14 @@ Examples:
 Exit codes: 0 done, 1 the call failed, 2 bad command line, 3 no credential can be
 used, 4 bad input, 5 trouble with a file or program, 130 Ctrl-C, 143 TERM.";
 
-/// Does what the command line asks for.
-pub(super) fn run(arguments: Arguments, shell: &mut Shell<'_>) -> Ended {
+/// Does what the command line asks for, as far as it can without a host.
+pub(super) fn begin(arguments: Arguments, shell: &mut Shell<'_>) -> Result<Begun, Stop> {
     let as_json = arguments.json;
-    match arguments.command {
+    let ended = match arguments.command {
+        Command::Worker(worker) => return worker.begin(as_json, shell),
         Command::Call(call) => call.run(as_json, shell),
         Command::Pool(pool) => pool.run(as_json, shell),
         Command::Accounts(accounts) => account_qwen::act(*accounts, as_json, shell),
-        Command::Worker(worker) => worker.run(as_json, shell),
         Command::Jobs(jobs) => jobs.run(as_json, shell),
         Command::Queues(queues) => queues.run(as_json, shell),
         Command::Status(status) => status.run(as_json, shell),
@@ -88,5 +89,6 @@ pub(super) fn run(arguments: Arguments, shell: &mut Shell<'_>) -> Ended {
         Command::Document(document) => document.run(as_json, shell),
         Command::Simulate(simulate) => simulate.run(as_json, shell),
         Command::Completions { shell: of } => completions::print(Arguments::command(), of, shell),
-    }
+    };
+    ended.map(Begun::Ended)
 }

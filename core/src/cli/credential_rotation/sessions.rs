@@ -22,12 +22,14 @@ const URL_VARIABLE: &str = "CREDENTIAL_ROTATION_SESSIONS_URL";
 #[derive(Debug, Args)]
 struct Place {
     /// Where the sessions are: `redis://…`, `sqlite:PATH` [default: CREDENTIAL_ROTATION_SESSIONS_URL]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Sessions {
+    #[command(flatten)]
+    place: Place,
     #[command(subcommand)]
     action: Action,
 }
@@ -48,8 +50,6 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct List {
-    #[command(flatten)]
-    place: Place,
     /// Of this owner [default: all, owner by owner]
     #[arg(long, value_name = "O")]
     owner: Option<String>,
@@ -66,8 +66,6 @@ struct List {
 
 #[derive(Debug, Args)]
 struct One {
-    #[command(flatten)]
-    place: Place,
     /// Of this owner
     #[arg(long, value_name = "O", default_value = SessionKey::DEFAULT_OWNER)]
     owner: String,
@@ -87,8 +85,6 @@ struct Show {
 
 #[derive(Debug, Args)]
 struct Many {
-    #[command(flatten)]
-    place: Place,
     /// Of this owner
     #[arg(long, value_name = "O", default_value = SessionKey::DEFAULT_OWNER)]
     owner: String,
@@ -99,8 +95,6 @@ struct Many {
 
 #[derive(Debug, Args)]
 struct Import {
-    #[command(flatten)]
-    place: Place,
     /// For this owner
     #[arg(long, value_name = "O", default_value = SessionKey::DEFAULT_OWNER)]
     owner: String,
@@ -111,13 +105,14 @@ struct Import {
 
 impl Sessions {
     pub(super) fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let place = &self.place;
         let done = wait_for(async {
             match self.action {
-                Action::List(list) => list.run(as_json, shell).await,
-                Action::Show(show) => show.run(as_json, shell).await,
-                Action::Export(one) => one.export(shell).await,
-                Action::Import(import) => import.run(as_json, shell).await,
-                Action::Delete(many) => many.delete(as_json, shell).await,
+                Action::List(list) => list.run(place, as_json, shell).await,
+                Action::Show(show) => show.run(place, as_json, shell).await,
+                Action::Export(one) => one.export(place, shell).await,
+                Action::Import(import) => import.run(place, as_json, shell).await,
+                Action::Delete(many) => many.delete(place, as_json, shell).await,
             }
         });
         match done? {
@@ -147,8 +142,8 @@ impl One {
         Ok(SessionKey::new(&self.owner, &self.id)?)
     }
 
-    async fn export(self, shell: &mut Shell<'_>) -> Ended {
-        let sessions = self.place.connect().await?;
+    async fn export(self, place: &Place, shell: &mut Shell<'_>) -> Ended {
+        let sessions = place.connect().await?;
         let lines = sessions.export(&self.key()?).await?;
         shell.say(&lines)?;
         Ok(exit::OK)
@@ -156,8 +151,8 @@ impl One {
 }
 
 impl List {
-    async fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let sessions = self.place.connect().await?;
+    async fn run(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let sessions = place.connect().await?;
         let filter = SessionFilter {
             owner: self.owner,
             tag: self.tag,
@@ -183,8 +178,8 @@ impl List {
 }
 
 impl Show {
-    async fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let sessions = self.one.place.connect().await?;
+    async fn run(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let sessions = place.connect().await?;
         let read = sessions
             .read(&self.one.key()?, Range::Last(self.last))
             .await?;
@@ -209,8 +204,8 @@ impl Show {
 }
 
 impl Import {
-    async fn run(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let sessions = self.place.connect().await?;
+    async fn run(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let sessions = place.connect().await?;
         let mut lines = String::new();
         // An export has some bytes beside its messages.
         let most = SESSION_BYTES * 2;
@@ -227,8 +222,8 @@ impl Import {
 }
 
 impl Many {
-    async fn delete(self, as_json: bool, shell: &mut Shell<'_>) -> Ended {
-        let sessions = self.place.connect().await?;
+    async fn delete(self, place: &Place, as_json: bool, shell: &mut Shell<'_>) -> Ended {
+        let sessions = place.connect().await?;
         for id in &self.ids {
             sessions
                 .delete(&SessionKey::new(&self.owner, id)?, Guard::default())

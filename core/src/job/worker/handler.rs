@@ -164,6 +164,20 @@ impl Handlers {
         self
     }
 
+    /// With each of them in another one's hands.
+    #[cfg(feature = "cli")]
+    pub(crate) fn each<H: Handler + 'static>(self, wrap: impl Fn(Arc<dyn Handler>) -> H) -> Self {
+        let wrapped = |chosen: Chosen| Chosen::new(wrap(chosen.handler));
+        Self {
+            of: self
+                .of
+                .into_iter()
+                .map(|(kind, chosen)| (kind, wrapped(chosen)))
+                .collect(),
+            otherwise: self.otherwise.map(wrapped),
+        }
+    }
+
     pub(super) fn of(&self, kind: &str) -> Option<&Chosen> {
         self.of.get(kind).or(self.otherwise.as_ref())
     }

@@ -34,6 +34,7 @@ mod desk;
 mod handler;
 mod hold;
 mod lane;
+mod lane_options;
 mod lane_run;
 mod pace;
 mod presence;
@@ -66,6 +67,7 @@ pub use control::WorkerHandle;
 pub use handler::{Blocking, Handler, HandlerError, Handlers, blocking};
 pub use hold::SlotHold;
 pub use lane::{CONCURRENCY_LIMIT, Lane};
+pub use lane_options::LaneOptions;
 pub use report::WorkerReport;
 #[cfg(feature = "testing")]
 pub(crate) use solo::Solo;

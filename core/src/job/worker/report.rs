@@ -1,9 +1,11 @@
 //! What a worker has done.
 
+use serde::Serialize;
+
 use crate::job::{JobState, Outcome};
 
 /// What a worker has done, as it was recorded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct WorkerReport {
     /// Jobs done.
     pub completed: u64,

@@ -1,9 +1,7 @@
 //! A command for each job: the payload on its standard input, the result on its output.
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
 
-use super::screen::Told;
 use crate::job::worker::{Context, Handler, HandlerError};
 use crate::job::{Failure, Payload, failure_kind};
 use crate::provider::cli::process::{self, Inherits, Run};
@@ -12,20 +10,17 @@ use crate::provider::cli::process::{self, Inherits, Run};
 ///
 /// It has `JOB_ID`, `JOB_QUEUE`, `JOB_KIND` and `JOB_ATTEMPT` in its environment, and a
 /// process group of its own, which is ended when the job is called off.
-pub(super) struct Command {
-    text: String,
-    told: mpsc::UnboundedSender<Told>,
-}
+pub(super) struct Command(String);
 
 impl Command {
-    pub(super) fn new(text: &str, told: mpsc::UnboundedSender<Told>) -> Self {
-        Self {
-            text: text.to_owned(),
-            told,
-        }
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
     }
+}
 
-    async fn attempt(&self, job: &Context) -> Result<Payload, HandlerError> {
+#[async_trait]
+impl Handler for Command {
+    async fn run(&self, job: Context) -> Result<Payload, HandlerError> {
         let env = [
             ("JOB_ID", job.id().to_string()),
             ("JOB_QUEUE", job.spec().queue.to_string()),
@@ -34,7 +29,7 @@ impl Command {
         ];
         let run = Run {
             program: "sh".into(),
-            args: vec!["-c".to_owned(), self.text.clone()],
+            args: vec!["-c".to_owned(), self.0.clone()],
             env: env.map(|(name, value)| (name.to_owned(), value)).into(),
             inherits: Inherits::All,
             folder: None,
@@ -79,35 +74,5 @@ fn result(stdout: Vec<u8>) -> Result<Payload, crate::job::JobError> {
     match Payload::from_json(stdout) {
         Ok(json) => Ok(json),
         Err(_) => Payload::of(&text.strip_suffix('\n').unwrap_or(&text)),
-    }
-}
-
-#[async_trait]
-impl Handler for Command {
-    async fn run(&self, job: Context) -> Result<Payload, HandlerError> {
-        let _running = Running::of(&job, &self.told);
-        self.attempt(&job).await
-    }
-}
-
-/// Tells that a command runs, and no more, also when it is ended.
-struct Running {
-    queue: String,
-    told: mpsc::UnboundedSender<Told>,
-}
-
-impl Running {
-    fn of(job: &Context, told: &mpsc::UnboundedSender<Told>) -> Self {
-        let (queue, told) = (job.spec().queue.to_string(), told.clone());
-        // Who shows it may be gone already.
-        let _ = told.send(Told::Began(queue.clone()));
-        Self { queue, told }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let queue = std::mem::take(&mut self.queue);
-        let _ = self.told.send(Told::Over(queue));
     }
 }

@@ -15,7 +15,7 @@ const TURN: Duration = Duration::from_millis(200);
 
 /// What there is to show.
 pub(super) enum Told {
-    /// A command runs for a job of that queue.
+    /// A handler runs for a job of that queue.
     Began(String),
     /// It runs no more.
     Over(String),
@@ -131,10 +131,6 @@ impl Screen {
             return Err(broken);
         }
         if self.as_json {
-            let numbers = report
-                .by_name()
-                .map(|(name, count)| (name.to_owned(), count.into()));
-            let report = serde_json::Map::from_iter(numbers);
             return shell.say_json(&json!({ "success": true, "report": report }));
         }
         shell.say(&format!(
