@@ -93,6 +93,13 @@ JOBS: list[tuple[str, str, float]] = [
     ("Redis, added one by one by 64 tasks", "jobs redis add one by one", 100_000),
 ]
 
+# What bounds the rows that follow the machine, and its figure.
+BOUNDS: list[tuple[str, str]] = [
+    ("a bare Redis list: from LPUSH until BRPOP has it, 50 a second, p50 ms", "bare list p50"),
+    ("Redis while jobs are drained, % of a core", "redis busy in drain"),
+    ("Redis while jobs are added 1,000 at a time, % of a core", "redis busy in bulk add"),
+]
+
 
 @dataclass
 class Figures:
@@ -296,7 +303,11 @@ def table(figures: Figures, verdicts: list[Verdict]) -> str:
             )
         else:
             costs.append(f"| {it.title} | {it.value:.2f} | ≤ {it.wanted:.3g} | {met} |")
-    return "\n".join(lines + costs + jobs)
+    bounds = ["", "| what bounds them on this machine | measured |", "|---|---:|"]
+    for title, name in BOUNDS:
+        value = figures.values.get(name) or figures.rate(name)
+        bounds.append(f"| {title} | {value:.2f} |")
+    return "\n".join(lines + costs + jobs + bounds)
 
 
 def main() -> None:

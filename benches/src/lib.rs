@@ -3,6 +3,7 @@
 //! Each program prints one JSON object a line; `benches/report.py` makes the table.
 
 pub mod queue;
+pub mod server;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -383,12 +383,12 @@ async def test_a_handler_that_holds_the_interpreter_for_ten_leases_loses_nothing
 ) -> None:
     urls = ("memory:", f"sqlite:{tmp_path}/jobs.db", redis_url)
     managers = [JobManager.connect(url) for url in urls]
-    workers = [Worker(manager, [f"{queue}:2"], lease=1) for manager in managers]
+    workers = [Worker(manager, [f"{queue}:2"], lease=2) for manager in managers]
     all_functions = threading.Barrier(len(workers))
     runs: Counter[str] = Counter()
 
     def hold() -> None:
-        USLEEP(10_000_000)
+        USLEEP(20_000_000)
 
     # While one holds the interpreter, each backend has a lease that is to be kept.
     def function(job: JobContext) -> str:

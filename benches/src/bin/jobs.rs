@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use credential_rotation::connect;
 use credential_rotation::job::worker::{Context, Worker};
 use credential_rotation::job::{Payload, SharedJobs};
 use credential_rotation_benches::print;
 use credential_rotation_benches::queue::{BATCH, Failure, QUEUE, SLOTS, job};
+use credential_rotation_benches::server::Server;
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -21,15 +22,20 @@ async fn main() -> Result<(), Failure> {
     let name = url.split(':').next().unwrap_or_default().to_owned();
     let jobs = connect::jobs(&url).await?;
 
+    let mut server = Server::of(&url).await?;
+    let busy = busy(&mut server).await?;
     let began = Instant::now();
     for _ in 0..count / BATCH {
         jobs.enqueue((0..BATCH).map(|_| job()).collect()).await?;
     }
     told(&name, "bulk add", count, began);
+    tell_share(&mut server, "bulk add", busy, began).await?;
 
+    let busy = self::busy(&mut server).await?;
     let began = Instant::now();
     drain(&jobs, count).await?;
     told(&name, "drain", count, began);
+    tell_share(&mut server, "drain", busy, began).await?;
 
     let began = Instant::now();
     let each = count / 4 / 64;
@@ -78,4 +84,27 @@ async fn drain(jobs: &SharedJobs, count: usize) -> Result<(), Failure> {
 fn told(name: &str, what: &str, count: usize, began: Instant) {
     let rate = count as f64 / began.elapsed().as_secs_f64();
     print(&format!("jobs {name} {what}"), rate, "jobs/s", json!({}));
+}
+
+async fn busy(server: &mut Option<Server>) -> Result<Duration, Failure> {
+    match server {
+        Some(server) => server.busy().await,
+        None => Ok(Duration::ZERO),
+    }
+}
+
+/// Says how much of a core the server had since then: near 100, it is what bounds the rate.
+async fn tell_share(
+    server: &mut Option<Server>,
+    what: &str,
+    before: Duration,
+    began: Instant,
+) -> Result<(), Failure> {
+    if server.is_some() {
+        let span = began.elapsed();
+        let had = busy(server).await?.saturating_sub(before);
+        let share = 100.0 * had.as_secs_f64() / span.as_secs_f64();
+        print(&format!("redis busy in {what}"), share, "%", json!({}));
+    }
+    Ok(())
 }

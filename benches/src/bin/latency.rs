@@ -9,6 +9,7 @@ use credential_rotation::connect;
 use credential_rotation::job::worker::{Context, Worker};
 use credential_rotation::job::{JobError, JobId, Payload};
 use credential_rotation_benches::queue::{Failure, QUEUE, SLOTS, job};
+use credential_rotation_benches::server::Server;
 use credential_rotation_benches::{percentile, print};
 use serde_json::json;
 
@@ -58,7 +59,7 @@ async fn main() -> Result<(), Failure> {
     drop(stop);
     running.await??;
 
-    let starts = starts.lock().map_err(|_| "a handler panicked")?;
+    let starts = std::mem::take(&mut *starts.lock().map_err(|_| "a handler panicked")?);
     let mut spans: Vec<Duration> = starts
         .iter()
         .filter_map(|(id, started)| Some(started.duration_since(*taken.get(id)?)))
@@ -70,6 +71,12 @@ async fn main() -> Result<(), Failure> {
     for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
         let span = percentile(&spans, share).as_secs_f64() * 1_000.0;
         print(&format!("jobs start {name}"), span, "ms", json!({}));
+    }
+    // What the machine and a bare list need for the same way.
+    if let Some(server) = Server::of(&url).await? {
+        let spans = server.handovers(count, PACE).await?;
+        let span = percentile(&spans, 0.5).as_secs_f64() * 1_000.0;
+        print("bare list p50", span, "ms", json!({}));
     }
     Ok(())
 }
