@@ -39,7 +39,6 @@ pub(super) struct Reply {
     pub(super) asked: usize,
     /// When it was sent: leases last from then, at least.
     pub(super) sent: StdInstant,
-    pub(super) endings: Vec<Ending>,
     pub(super) answer: Result<Exchanged, JobError>,
 }
 
@@ -47,8 +46,8 @@ pub(super) struct Side {
     pub(super) queue: Arc<str>,
     pub(super) metrics: QueueMetrics,
     pub(super) endings: Vec<Ending>,
-    /// How many ends are under way.
-    pub(super) sending: usize,
+    /// Ends that are under way.
+    pub(super) sending: Vec<Ending>,
     /// An exchange is under way, or rests before it is tried again.
     pub(super) busy: bool,
     /// It rests, as the backend did not answer.
@@ -68,7 +67,7 @@ impl Side {
             metrics: QueueMetrics::of(&queue),
             queue,
             endings: Vec::new(),
-            sending: 0,
+            sending: Vec::new(),
             busy: false,
             resting: false,
             dry: false,
@@ -95,9 +94,8 @@ impl Side {
         let outcomes = self.endings.iter().map(|ending| &ending.outcome);
         let fitting = fit_a_trip(outcomes.take(BATCH)).min(self.endings.len());
         let rest = self.endings.split_off(fitting);
-        let endings = std::mem::replace(&mut self.endings, rest);
-        self.sending = endings.len();
-        let settle = endings.iter().map(|ending| Settlement {
+        self.sending = std::mem::replace(&mut self.endings, rest);
+        let settle = self.sending.iter().map(|ending| Settlement {
             lease: ending.attempt.lease().clone(),
             outcome: ending.outcome.clone(),
         });
@@ -120,7 +118,6 @@ impl Side {
                 side,
                 asked,
                 sent,
-                endings,
                 answer,
             }
         }
@@ -178,7 +175,6 @@ impl Side {
                 side,
                 asked,
                 sent,
-                endings: Vec::new(),
                 answer,
             }
         }

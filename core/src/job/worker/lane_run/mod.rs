@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use slab::Slab;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -43,8 +44,8 @@ enum Step {
     Came(Reply),
     /// The side may try again.
     Rested(usize),
-    /// The last news of an attempt are recorded.
-    Reported(usize, Ending),
+    /// The last news of an attempt are recorded: its place among those that wait for it.
+    Reported(usize),
 }
 
 pub(super) struct LaneRun {
@@ -57,8 +58,8 @@ pub(super) struct LaneRun {
     asked: usize,
     /// Attempts that were over as soon as they began, since other tasks had their turn.
     at_once: usize,
-    /// Ends whose last news are still to be recorded.
-    reporting: usize,
+    /// Ends whose last news are still to be recorded, each with its side.
+    reporting: Slab<(usize, Ending)>,
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
     notices: mpsc::UnboundedReceiver<Notice>,
@@ -85,7 +86,7 @@ impl LaneRun {
             slots: Slots::default(),
             asked: 0,
             at_once: 0,
-            reporting: 0,
+            reporting: Slab::new(),
             steps: FuturesUnordered::new(),
             // As many messages as slots, at most a few each.
             ended: mpsc::unbounded_channel(),
@@ -99,6 +100,12 @@ impl LaneRun {
 
     /// Works until it is told to stop and all is recorded.
     pub(super) async fn run(mut self) -> Result<WorkerReport, JobError> {
+        let worked = self.work().await;
+        self.leave();
+        worked.map(|()| self.report)
+    }
+
+    async fn work(&mut self) -> Result<(), JobError> {
         loop {
             self.exchange();
             if self.is_done() {
@@ -133,10 +140,7 @@ impl LaneRun {
                 self.task_ended(ended);
             }
         }
-        let sides = self.sides.iter();
-        let left: usize = sides.map(|side| side.endings.len() + side.sending).sum();
-        self.report.unrecorded += (left + self.reporting) as u64;
-        Ok(self.report)
+        Ok(())
     }
 
     fn concurrency(&self) -> usize {
@@ -228,7 +232,7 @@ impl LaneRun {
         if self.now.mode == Mode::Run {
             return false;
         }
-        let idle = self.slots.counting() == 0 && self.reporting == 0;
+        let idle = self.slots.counting() == 0 && self.reporting.is_empty();
         let mut sides = self.sides.iter();
         let recorded = sides.all(|side| {
             side.endings.is_empty() && (!side.busy || side.resting) && !side.is_claiming()
@@ -245,8 +249,8 @@ impl LaneRun {
                 self.sides[side].busy = false;
                 self.sides[side].resting = false;
             }
-            Step::Reported(side, ending) => {
-                self.reporting -= 1;
+            Step::Reported(place) => {
+                let (side, ending) = self.reporting.remove(place);
                 self.sides[side].endings.push(ending);
             }
         }
@@ -256,15 +260,14 @@ impl LaneRun {
     fn replied(&mut self, reply: Reply) -> Result<(), JobError> {
         self.asked -= reply.asked;
         let side = &mut self.sides[reply.side];
-        side.sending = 0;
         let exchanged = match reply.answer {
             Ok(exchanged) => exchanged,
             Err(JobError::Closed) => return Err(JobError::Closed),
             Err(error) => {
                 tracing::warn!(%error, queue = %side.queue, "the backend is asked again in a while");
                 // In the order in which they came about.
-                let later = std::mem::replace(&mut side.endings, reply.endings);
-                side.endings.extend(later);
+                side.sending.append(&mut side.endings);
+                side.endings = std::mem::take(&mut side.sending);
                 side.resting = true;
                 let mut rest = side.backoff.next();
                 if self.now.mode != Mode::Run {
@@ -283,8 +286,9 @@ impl LaneRun {
         if reply.asked > 0 && exchanged.claimed.len() < reply.asked {
             side.ran_dry(exchanged.again_in);
         }
+        let endings = std::mem::take(&mut side.sending);
         let mut ends = WorkerReport::default();
-        for (ending, settled) in reply.endings.iter().zip(&exchanged.settled) {
+        for (ending, settled) in endings.iter().zip(&exchanged.settled) {
             match settled {
                 Ok(state) => {
                     let what = ends.record(&ending.outcome, *state);
@@ -300,8 +304,8 @@ impl LaneRun {
         }
         side.metrics.recorded(&ends);
         self.report.add(&ends);
-        let marks = reply.endings.iter().map(|ending| ending.mark);
-        if !reply.endings.is_empty() {
+        let marks = endings.iter().map(|ending| ending.mark);
+        if !endings.is_empty() {
             self.crew.ledger.drop_all(marks);
         }
         if !exchanged.claimed.is_empty() {
