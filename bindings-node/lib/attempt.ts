@@ -77,7 +77,8 @@ export class JobContext {
 
   /**
    * Aborted when the attempt is to end: called off, timed out, its lease lost, or its
-   * worker stopping. What the handler gives then is not its job's end.
+   * worker stopping. What the handler gives then is not its job's end; until it settles
+   * it keeps its slot.
    */
   get signal(): AbortSignal {
     // Made for who asks: most handlers never do.

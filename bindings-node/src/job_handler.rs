@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use credential_rotation::clock::EpochMillis;
-use credential_rotation::job::worker::{Context, Handler, HandlerError};
+use credential_rotation::job::worker::{Context, Handler, HandlerError, SlotHold};
 use credential_rotation::job::{JobId, Payload};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -63,6 +63,9 @@ pub(crate) struct Host {
 struct Open {
     last: u32,
     attempts: HashMap<u32, (Context, oneshot::Sender<Ended>)>,
+    /// The slots of handlers that have not settled: one that does not heed its signal
+    /// goes on behind its timeout.
+    holds: HashMap<u32, SlotHold>,
 }
 
 /// Lets the host do the work.
@@ -129,9 +132,14 @@ impl Host {
         }
     }
 
-    /// An attempt has ended. One that nobody waits for any more is dropped.
+    /// An attempt's handler has settled: its slot is free. An end that nobody waits for any
+    /// more is dropped.
     pub(crate) fn end(&self, number: u32, ended: Ended) {
-        let attempt = self.open.lock().attempts.remove(&number);
+        let (held, attempt) = {
+            let mut open = self.open.lock();
+            (open.holds.remove(&number), open.attempts.remove(&number))
+        };
+        drop(held);
         if let Some((_, asker)) = attempt {
             let _ = asker.send(ended);
         }
@@ -147,6 +155,7 @@ impl Host {
             let mut open = self.open.lock();
             open.last = open.last.wrapping_add(1);
             let number = open.last;
+            open.holds.insert(number, job.hold_slot());
             open.attempts.insert(number, (job, asker));
             number
         };

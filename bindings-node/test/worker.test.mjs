@@ -259,6 +259,29 @@ for (const [name, url] of backends) {
       assert.deepEqual(aborted.sort(), ['off', 'slow']);
     });
 
+    test('a handler that does not heed its signal keeps its slot until it settles', async (t) => {
+      const worker = new Worker(jobs, { queues: ['deaf:1'] });
+      /** @type {(value: unknown) => void} */
+      let settle = () => undefined;
+      let settled = false;
+      worker
+        .handler('deaf', () => new Promise((resolve) => (settle = resolve)).finally(() => (settled = true)))
+        .handler('next', () => settled);
+      start(t, worker);
+      await jobs.enqueueMany([
+        { queue: 'deaf', kind: 'deaf', id: 'deaf', timeoutMs: 50, maxAttempts: 1 },
+        { queue: 'deaf', kind: 'next', id: 'behind-deaf' },
+      ]);
+      assert.equal((await ended('deaf')).error?.kind, 'timeout');
+      while (!(await jobs.metrics()).includes('jobs_stuck{queue="deaf"} 1')) {
+        assert.equal((await jobs.find('behind-deaf')).state, 'waiting');
+      }
+      assert.equal((await jobs.find('behind-deaf')).state, 'waiting');
+      settle('late');
+      assert.equal((await ended('behind-deaf')).result, true);
+      assert.match(await jobs.metrics(), /jobs_stuck{queue="deaf"} 0/);
+    });
+
     test('a handler that blocks the event loop for ten leases loses nothing', async (t) => {
       const leaseMs = 1_000;
       const worker = new Worker(jobs, { queues: ['blocked:2'], leaseMs });

@@ -74,7 +74,8 @@ pub trait JobManager: Send + Sync + fmt::Debug {
         wait_then_claim(self, queue, claim, at_most, called_off).await
     }
 
-    /// Makes leases last so long from now.
+    /// Makes leases last so long from now. With none it is only asked whether the backend is
+    /// there.
     ///
     /// # Errors
     /// When the backend cannot be used.

@@ -98,7 +98,7 @@ static WORKERS: LazyLock<Workers> = LazyLock::new(|| {
     );
     registry.register(
         "stuck",
-        "Attempts that are over while a thread of theirs goes on in their slot",
+        "Attempts that are over while their handler goes on in their slot",
         workers.stuck.clone(),
     );
     registry.register(

@@ -78,8 +78,13 @@ impl Redis {
         // It ends either way: what it says tells why.
         let said = String::from_utf8_lossy(&known.stdout).into_owned()
             + &String::from_utf8_lossy(&known.stderr);
-        (!said.contains("Bad directive") && !said.contains("wrong number of arguments"))
-            .then(|| Self::start(options))
+        let unknown = [
+            "Bad directive",
+            "wrong number of arguments",
+            "Failed finding TLS support",
+        ];
+        let knows = !unknown.iter().any(|words| said.contains(words));
+        knows.then(|| Self::start(options))
     }
 
     /// A sentinel with that configuration.

@@ -162,6 +162,11 @@ impl RedisJobs {
         leases: &[Lease],
         lease: Duration,
     ) -> Result<Vec<Renewal>, JobError> {
+        if leases.is_empty() {
+            // In a cluster any key leads to a server.
+            let look = self.global("EXISTS", "queues");
+            return self.shared.link.ask(&look).await.map(|_| Vec::new());
+        }
         let mut renewals = vec![Renewal::Lost; leases.len()];
         let mut queues: Vec<(&Arc<str>, Vec<usize>)> = Vec::new();
         for (n, held) in leases.iter().enumerate() {

@@ -25,7 +25,7 @@ pub(crate) struct Link {
     address: Arc<Address>,
     // Held while connecting, so that many who find it broken make one.
     held: Mutex<Option<Held>>,
-    /// How many connections were made.
+    /// How many connections were made, and how many of them broke.
     made: AtomicU64,
 }
 
@@ -53,7 +53,8 @@ impl Link {
         }
     }
 
-    /// How many connections were made so far: behind a new one may be another server.
+    /// Another number with each connection, and once it broke: behind the next may be another
+    /// server.
     pub(super) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
@@ -77,6 +78,7 @@ impl Link {
             // Another may have made a new one since.
             if held.as_ref().is_some_and(|held| held.number == broken) {
                 *held = None;
+                self.made.fetch_add(1, Ordering::Relaxed);
             }
         }
         answer
@@ -216,6 +218,11 @@ fn is_demoted(error: &RedisError) -> bool {
         || error.to_string().contains("READONLY You can't write")
 }
 
+/// Whether the server is out of memory. Older ones say it inside the script's error.
+pub(super) fn is_full(error: &RedisError) -> bool {
+    error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed")
+}
+
 /// Whether the server has to be sent the script whole.
 pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
@@ -255,8 +262,7 @@ pub(crate) fn trouble(address: &Address, error: &RedisError) -> JobError {
         ErrorKind::Server(ServerErrorKind::CrossSlot | ServerErrorKind::Moved) => {
             "this is a cluster: use `redis-cluster://`"
         }
-        // Older servers say it inside the script's error.
-        _ if code == "OOM" || words.contains("OOM command not allowed") => {
+        _ if is_full(error) => {
             "it is out of memory: raise `maxmemory`, purge finished jobs, or shorten `result_ttl_ms`"
         }
         _ if code == "MISCONF" || words.contains("MISCONF Redis") => {

@@ -11,6 +11,7 @@ pub(crate) mod check;
 pub(crate) mod decode;
 mod encode;
 mod follow;
+mod format;
 mod gather;
 pub(crate) mod link;
 mod list;
@@ -33,8 +34,9 @@ use self::address::Address;
 use self::bell::Bells;
 use self::decode::Parts;
 use self::follow::{Followed, Follower};
+use self::format::Format;
 use self::gather::Gatherer;
-use self::link::Link;
+use self::link::{Link, is_full, trouble};
 use self::scripts::{Args, EXCHANGE, Head, READ, SETTINGS, VERB};
 use self::standing_claim::StandingClaims;
 use super::{
@@ -59,6 +61,7 @@ pub struct RedisJobs {
 
 struct Shared {
     link: Link,
+    format: Format,
     gatherer: Gatherer,
     bells: Bells,
     standing: StandingClaims,
@@ -76,7 +79,7 @@ impl RedisJobs {
     ///
     /// # Errors
     /// [`JobError::Invalid`] for a URL that is none, [`JobError::Unavailable`],
-    /// [`JobError::Unsuitable`].
+    /// [`JobError::Unsuitable`], also where another version keeps its jobs.
     pub async fn connect(url: &str) -> Result<Self, JobError> {
         Self::connect_with(url, None).await
     }
@@ -88,6 +91,7 @@ impl RedisJobs {
     pub async fn connect_with(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self, JobError> {
         let jobs = Self::over(Arc::new(Address::parse(url)?), clock);
         check::connected(&jobs.shared.link).await?;
+        jobs.shared.format.check(&jobs.shared.link).await?;
         Ok(jobs)
     }
 
@@ -95,6 +99,7 @@ impl RedisJobs {
         Self {
             shared: Arc::new(Shared {
                 link: Link::new(address),
+                format: Format::default(),
                 gatherer: Gatherer::default(),
                 bells: Bells::default(),
                 standing: StandingClaims::default(),
@@ -116,8 +121,13 @@ impl RedisJobs {
         }
         let connection = self.shared.link.made();
         if self.shared.known.lock().get(queue) != Some(&connection) {
+            self.shared.format.check(&self.shared.link).await?;
             let mut add = self.global("SADD", "queues");
-            self.shared.link.ask(add.arg(&**queue)).await?;
+            match self.shared.link.send(add.arg(&**queue)).await {
+                // A full one has jobs of the queue, or takes none: it is to get empty.
+                Err(error) if is_full(&error) => return Ok(()),
+                added => added.map_err(|error| trouble(self.shared.link.address(), &error))?,
+            };
             let mut known = self.shared.known.lock();
             known.insert(Arc::clone(queue), connection);
         }

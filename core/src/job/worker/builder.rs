@@ -137,8 +137,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Is told of each attempt, once what came of it is recorded or never will be. It must
-    /// not block.
+    /// Is told of each attempt, once what came of it is recorded or never will be (`lost`,
+    /// `unrecorded`). It must not block.
     #[must_use]
     pub fn on_end(mut self, told: impl Fn(&AttemptEnd<'_>) + Send + Sync + 'static) -> Self {
         self.watch = Some(Watch::new(told));

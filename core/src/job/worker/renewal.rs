@@ -256,7 +256,13 @@ impl Keeper {
                 Arc::clone(self.apart.insert(apart))
             }
         };
-        for asked in self.ledger.all().chunks(BATCH) {
+        let held = self.ledger.all();
+        // With nothing to renew it may still be that nothing can be: a connection that failed
+        // is tried before jobs are taken again.
+        if held.is_empty() && self.backoff.failures() > 0 {
+            apart.renew(&[], self.lease).await?;
+        }
+        for asked in held.chunks(BATCH) {
             let leases: Vec<Lease> = asked.iter().map(|(_, held)| held.lease().clone()).collect();
             let until = Instant::now() + self.lease;
             let renewals = apart.renew(&leases, self.lease).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
 use futures_util::future::BoxFuture;
+use slab::Slab;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,6 @@ pub(super) struct Reply {
     pub(super) asked: usize,
     /// When it was sent: leases last from then, at least.
     pub(super) sent: StdInstant,
-    pub(super) endings: Vec<Ending>,
     pub(super) answer: Result<Exchanged, JobError>,
 }
 
@@ -47,10 +47,8 @@ pub(super) struct Side {
     pub(super) queue: Arc<str>,
     pub(super) metrics: QueueMetrics,
     pub(super) endings: Vec<Ending>,
-    /// How many ends are under way.
-    pub(super) sending: usize,
-    /// How many exchanges are.
-    pub(super) exchanges: usize,
+    /// The exchanges under way, each with its ends.
+    pub(super) sending: Slab<Vec<Ending>>,
     /// It rests before it is asked again, as the backend did not answer.
     pub(super) resting: bool,
     /// There were fewer jobs than asked for; none came since, as far as is known.
@@ -68,8 +66,7 @@ impl Side {
             metrics: QueueMetrics::of(&queue),
             queue,
             endings: Vec::new(),
-            sending: 0,
-            exchanges: 0,
+            sending: Slab::new(),
             resting: false,
             dry: false,
             backoff: Backoff::default(),
@@ -86,23 +83,22 @@ impl Side {
 
     /// Whether none of its exchanges is under way, and the backend may be asked.
     pub(super) fn is_quiet(&self) -> bool {
-        self.exchanges == 0 && !self.resting
+        self.sending.is_empty() && !self.resting
     }
 
-    /// Records of what has gathered at most so many, and asks for so many jobs.
+    /// Records of what has gathered at most so many, and asks for so many jobs. Gives what
+    /// the exchange is called among those under way.
     pub(super) fn exchange(
         &mut self,
         side: usize,
         most: usize,
         asked: usize,
         crew: &Arc<Crew>,
-    ) -> impl Future<Output = Reply> + Send + 'static + use<> {
-        self.exchanges += 1;
+    ) -> (usize, impl Future<Output = Reply> + Send + 'static + use<>) {
         let outcomes = self.endings.iter().map(|ending| &ending.outcome);
         let fitting = fit_a_trip(outcomes.take(most)).min(self.endings.len());
         let rest = self.endings.split_off(fitting);
         let endings = std::mem::replace(&mut self.endings, rest);
-        self.sending += endings.len();
         let settle = endings.iter().map(|ending| Settlement {
             lease: ending.attempt.lease().clone(),
             outcome: ending.outcome.clone(),
@@ -117,7 +113,8 @@ impl Side {
             },
         };
         let crew = Arc::clone(crew);
-        async move {
+        let trip = self.sending.insert(endings);
+        let replied = async move {
             let sent = StdInstant::now();
             // A job claimed by a reply that is later than its lease is another's.
             let answer = tokio::time::timeout(crew.lease, crew.jobs.exchange(exchange));
@@ -126,10 +123,10 @@ impl Side {
                 side,
                 asked,
                 sent,
-                endings,
                 answer,
             }
-        }
+        };
+        (trip, replied)
     }
 
     /// There are no more jobs for now; it may be worth asking again after a time.
@@ -184,7 +181,6 @@ impl Side {
                 side,
                 asked,
                 sent,
-                endings: Vec::new(),
                 answer,
             }
         }

@@ -62,7 +62,7 @@ pub(super) async fn completed_and_cancelled_jobs_are_kept_by_number_together(sto
 
 pub(super) async fn a_queue_is_said_to_be_drained_once(store: Store) {
     let mut events = store.another.events().await.unwrap();
-    store.add(job().with(|job| job.result_ttl_ms = 1_000)).await;
+    let first = store.add(job().with(|job| job.result_ttl_ms = 1_000)).await;
     let claimed = store.claim_one().await;
     store.settle(&claimed, done()).await.unwrap();
     // What goes later is of no work.
@@ -73,6 +73,10 @@ pub(super) async fn a_queue_is_said_to_be_drained_once(store: Store) {
     loop {
         let event = tokio::time::timeout(SOON, events.next()).await;
         let event = event.unwrap_or_else(|_| panic!("no event came")).unwrap();
+        // What a cluster's nodes passed on late is of what was there before.
+        if event.id.as_ref() == Some(&first) && event.what == What::Waiting {
+            drained = 0;
+        }
         drained += u32::from(event.what == What::Drained);
         if event.id.as_ref() == Some(&last) {
             break;

@@ -38,14 +38,11 @@ local function admit_one(text)
   local blob = base36(now) .. '{ }\n' .. text
   redis.call('HSET', key('job'), id, blob)
   meta.bytes = meta.bytes + #text
-  local run = new_run(blob)
   if problem then
-    fail(id, run, FAILED, problem[1], problem[2])
+    fail(id, new_run(blob), FAILED, problem[1], problem[2])
     write_pending()
   else
-    redis.call('RPUSH', key('line'), entry(id))
-    tell(id, 'waiting')
-    rung = true
+    append(id, blob)
   end
 end
 

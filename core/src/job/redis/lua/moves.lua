@@ -24,11 +24,21 @@ local function ready_count()
   return redis.call('ZCARD', key('ready')) + math.max(0, redis.call('LLEN', key('line')) - meta.gone)
 end
 
--- A member that no job has, with a score that no time reaches. Its length keeps `lease` from
--- Redis's form for small sets, which is read from its beginning for each that is added.
-local FOOT = string.rep('\0', 65)
-
+-- But for `FOOT`, which is there with any lease.
 local function running_count() return math.max(0, redis.call('ZCARD', key('lease')) - 1) end
+
+-- A new job without priority and group takes its place in the line. An entry that one of its
+-- id left there must not give it the old one.
+local function append(id, blob)
+  if meta.gone > 0 and redis.call('SISMEMBER', key('left'), id) == 1 then
+    redis.call('HSET', key('run'), id, struct.pack(FORM, unpack(new_run(blob), 1, KEY)))
+    redis.call('ZADD', key('ready'), whole(place(0, '')), id)
+  else
+    redis.call('RPUSH', key('line'), entry(id))
+  end
+  tell(id, 'waiting')
+  rung = true
+end
 
 -- Whether one that waited aside is back in the line.
 local called_back = false
@@ -139,11 +149,10 @@ local function deliver(id, run, state)
   local payload = '{"id":' .. cjson.encode(id) .. ',"queue":' .. cjson.encode(queue)
     .. ',"kind":' .. cjson.encode(header.kind or queue) .. ',"state":"' .. NAMES[state]
     .. '","ended_at":' .. whole(now) .. ',"url":' .. cjson.encode(header.webhook) .. '}'
-  redis.call('HSET', key('job'), name, base36(now) .. DELIVERY .. '\n' .. payload)
-  redis.call('RPUSH', key('line'), entry(name))
+  local delivery = base36(now) .. DELIVERY .. '\n' .. payload
+  redis.call('HSET', key('job'), name, delivery)
   meta.bytes = meta.bytes + #payload
-  tell(name, 'waiting')
-  rung = true
+  append(name, delivery)
 end
 
 -- `result`: the bytes of what came of it. They are the job's from then on.

@@ -263,3 +263,7 @@ local function entry(id)
   meta.last = math.max(meta.last, meta.served) + 1
   return string.format('%d|', meta.last) .. id
 end
+
+-- A member that no job has, with a score that no time reaches. Its length keeps `lease` from
+-- Redis's form for small sets, which is read from its beginning for each that is added.
+local FOOT = string.rep('\0', 65)

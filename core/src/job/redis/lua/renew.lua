@@ -14,5 +14,10 @@ for i = 5, #ARGV, 2 do
   end
 end
 allow_full()
+-- Where the set was lost the first lease that is back brings it along.
+if #leases > 0 then
+  leases[#leases + 1] = '+inf'
+  leases[#leases + 1] = FOOT
+end
 many('ZADD', key('lease'), leases, 2)
 return answers

@@ -214,6 +214,7 @@ local function mend(most)
       mended = mended + 1
     end
   end
+  if redis.call('ZCARD', key('lease')) > 0 then redis.call('ZADD', key('lease'), '+inf', FOOT) end
   meta.mended = tonumber(scanned[1])
   local idle = is_drained()
   scanned = redis.call('HSCAN', key('groups'), whole(meta.grouped), 'COUNT', most)

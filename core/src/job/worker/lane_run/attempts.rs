@@ -89,12 +89,34 @@ impl LaneRun {
             self.sides[side].endings.push(ending);
             return;
         };
-        self.reporting += 1;
+        let place = self.reporting.insert((side, ending));
         self.steps.push(Box::pin(async move {
             // Without an answer the desk is gone: the end goes first.
             let _ = recorded.await;
-            Step::Reported(side, ending)
+            Step::Reported(place)
         }));
+    }
+
+    /// What is still to be recorded as the lane ends never will be, as far as it knows.
+    pub(super) fn leave(&mut self) {
+        for (side, ending) in std::mem::take(&mut self.reporting)
+            .into_iter()
+            .map(|it| it.1)
+        {
+            self.sides[side].endings.push(ending);
+        }
+        for side in &self.sides {
+            let sending = side.sending.iter().flat_map(|(_, endings)| endings);
+            let left = sending.chain(&side.endings);
+            let mut ends = WorkerReport::default();
+            for ending in left {
+                ends.unrecorded += 1;
+                let failure = ending.outcome.failure();
+                self.crew.tell(&ending.attempt, "unrecorded", failure);
+            }
+            side.metrics.recorded(&ends);
+            self.report.add(&ends);
+        }
     }
 
     pub(super) fn noticed(&mut self, notice: Notice) {

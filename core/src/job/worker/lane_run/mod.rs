@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use slab::Slab;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -43,13 +44,13 @@ const AT_ONCE: usize = 256;
 
 /// What a lane waits for, with the backend or the desk.
 enum Step {
-    Replied(Reply),
+    Replied(usize, Reply),
     /// A claim that waited for work has its answer.
     Came(Reply),
     /// The side may try again.
     Rested(usize),
-    /// The last news of an attempt are recorded.
-    Reported(usize, Ending),
+    /// The last news of an attempt are recorded: its place among those that wait for it.
+    Reported(usize),
 }
 
 pub(super) struct LaneRun {
@@ -64,8 +65,8 @@ pub(super) struct LaneRun {
     at_once: usize,
     /// An exchange is to be on its way before anything else is done.
     lets_send: bool,
-    /// Ends whose last news are still to be recorded.
-    reporting: usize,
+    /// Ends whose last news are still to be recorded, each with its side.
+    reporting: Slab<(usize, Ending)>,
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
     notices: mpsc::UnboundedReceiver<Notice>,
@@ -93,7 +94,7 @@ impl LaneRun {
             asked: 0,
             at_once: 0,
             lets_send: false,
-            reporting: 0,
+            reporting: Slab::new(),
             steps: FuturesUnordered::new(),
             // As many messages as slots, at most a few each.
             ended: mpsc::unbounded_channel(),
@@ -107,6 +108,12 @@ impl LaneRun {
 
     /// Works until it is told to stop and all is recorded.
     pub(super) async fn run(mut self) -> Result<WorkerReport, JobError> {
+        let worked = self.work().await;
+        self.leave();
+        worked.map(|()| self.report)
+    }
+
+    async fn work(&mut self) -> Result<(), JobError> {
         loop {
             self.exchange();
             if self.is_done() {
@@ -143,10 +150,7 @@ impl LaneRun {
                 self.task_ended(ended);
             }
         }
-        let sides = self.sides.iter();
-        let left: usize = sides.map(|side| side.endings.len() + side.sending).sum();
-        self.report.unrecorded += (left + self.reporting) as u64;
-        Ok(self.report)
+        Ok(())
     }
 
     fn concurrency(&self) -> usize {
@@ -193,7 +197,7 @@ impl LaneRun {
                 let is_next = next == Some(*nth);
                 // What is dry is asked as well if its turn would come, as it costs nothing.
                 side.is_quiet() && (is_next || !side.endings.is_empty())
-                    || is_next && is_worth_a_second && side.exchanges == 1
+                    || is_next && is_worth_a_second && side.sending.len() == 1
             };
             let Some(nth) = (0..sides.len()).find(ready) else {
                 return;
@@ -205,9 +209,9 @@ impl LaneRun {
                 continue;
             }
             self.asked += asked;
-            let exchange = self.sides[nth].exchange(nth, batch, asked, &self.crew);
+            let (trip, reply) = self.sides[nth].exchange(nth, batch, asked, &self.crew);
             let step: BoxFuture<'static, Step> =
-                Box::pin(async move { Step::Replied(exchange.await) });
+                Box::pin(async move { Step::Replied(trip, reply.await) });
             match two {
                 true => self.send_at_once(step),
                 false => self.steps.push(step),
@@ -221,9 +225,7 @@ impl LaneRun {
         let mut cx = Context::from_waker(Waker::noop());
         // Whoever is pushed is polled again, so no wake is missed.
         match step.as_mut().poll(&mut cx) {
-            Poll::Ready(done) => {
-                self.steps.push(Box::pin(std::future::ready(done)));
-            }
+            Poll::Ready(done) => self.steps.push(Box::pin(std::future::ready(done))),
             Poll::Pending => {
                 self.steps.push(step);
                 self.lets_send = true;
@@ -274,40 +276,39 @@ impl LaneRun {
         if self.now.mode == Mode::Run {
             return false;
         }
-        let idle = self.slots.counting() == 0 && self.reporting == 0;
+        let idle = self.slots.counting() == 0 && self.reporting.is_empty();
         let mut sides = self.sides.iter();
-        let recorded =
-            sides.all(|side| side.endings.is_empty() && side.exchanges == 0 && !side.is_claiming());
+        let recorded = sides
+            .all(|side| side.endings.is_empty() && side.sending.is_empty() && !side.is_claiming());
         let spent = self.last_words.is_some_and(|at| at <= Instant::now());
         (idle && recorded) || spent
     }
 
     fn step(&mut self, step: Step) -> Result<(), JobError> {
         match step {
-            Step::Replied(reply) => return self.replied(reply),
+            Step::Replied(trip, reply) => return self.replied(trip, reply),
             Step::Came(reply) => return self.came(reply),
             Step::Rested(side) => self.sides[side].resting = false,
-            Step::Reported(side, ending) => {
-                self.reporting -= 1;
+            Step::Reported(place) => {
+                let (side, ending) = self.reporting.remove(place);
                 self.sides[side].endings.push(ending);
             }
         }
         Ok(())
     }
 
-    fn replied(&mut self, reply: Reply) -> Result<(), JobError> {
+    fn replied(&mut self, trip: usize, reply: Reply) -> Result<(), JobError> {
         self.asked -= reply.asked;
         let side = &mut self.sides[reply.side];
-        side.exchanges -= 1;
-        side.sending -= reply.endings.len();
         let exchanged = match reply.answer {
             Ok(exchanged) => exchanged,
             Err(JobError::Closed) => return Err(JobError::Closed),
             Err(error) => {
                 tracing::warn!(%error, queue = %side.queue, "the backend is asked again in a while");
                 // In the order in which they came about.
-                let later = std::mem::replace(&mut side.endings, reply.endings);
-                side.endings.extend(later);
+                let mut endings = side.sending.remove(trip);
+                endings.append(&mut side.endings);
+                side.endings = endings;
                 if std::mem::replace(&mut side.resting, true) {
                     return Ok(());
                 }
@@ -327,8 +328,9 @@ impl LaneRun {
         if reply.asked > 0 && exchanged.claimed.len() < reply.asked {
             side.ran_dry(exchanged.again_in);
         }
+        let endings = side.sending.remove(trip);
         let mut ends = WorkerReport::default();
-        for (ending, settled) in reply.endings.iter().zip(&exchanged.settled) {
+        for (ending, settled) in endings.iter().zip(&exchanged.settled) {
             match settled {
                 Ok(state) => {
                     let what = ends.record(&ending.outcome, *state);
@@ -344,8 +346,8 @@ impl LaneRun {
         }
         side.metrics.recorded(&ends);
         self.report.add(&ends);
-        let marks = reply.endings.iter().map(|ending| ending.mark);
-        if !reply.endings.is_empty() {
+        let marks = endings.iter().map(|ending| ending.mark);
+        if !endings.is_empty() {
             self.crew.ledger.drop_all(marks);
         }
         if !exchanged.claimed.is_empty() {

@@ -33,6 +33,8 @@ pub(super) enum Fate {
     Refused,
     /// It is made, and its answer is lost.
     Unanswered,
+    /// It is not made, and nothing says so.
+    Hung,
 }
 
 type Script = Arc<dyn Fn(Verb) -> Fate + Send + Sync>;
@@ -78,13 +80,11 @@ impl Between {
         call: impl Future<Output = Result<T, JobError>>,
     ) -> Result<T, JobError> {
         let fate = (self.script)(verb);
-        if fate == Fate::Refused {
-            return Err(trouble());
-        }
-        let answer = call.await;
         match fate {
-            Fate::Unanswered => Err(trouble()),
-            _ => answer,
+            Fate::Good => call.await,
+            Fate::Refused => Err(trouble()),
+            Fate::Unanswered => call.await.and(Err(trouble())),
+            Fate::Hung => std::future::pending().await,
         }
     }
 }

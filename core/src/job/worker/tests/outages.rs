@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::between::{Between, Fate, Verb};
 use super::*;
-use crate::job::JobState;
+use crate::job::{JobState, metrics};
 
 /// Of jobs whose time goes by renewals.
 const LEASE: Duration = LONG;
@@ -108,20 +108,44 @@ async fn a_claim_whose_answer_was_lost_comes_again_as_a_stall() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_stops_without_a_backend_ends_and_says_what_is_unrecorded() {
-    let jobs = memory();
-    put(&jobs, "q", 1).await;
-    let between = Between::over(SharedJobs::clone(&jobs), |verb| match verb {
-        Verb::Exchange(1.., _) => Fate::Refused,
-        _ => Fate::Good,
-    });
-    let gate = Gate::new();
-    let worker = Worker::builder(between)
-        .lane("q", 1)
-        .default_handler(gate.handler());
-    let worker = start(worker);
-    gate.came.acquire().await.unwrap().forget();
-    gate.open(1);
-    worker.handle.stop();
-    let report = worker.task.await.unwrap().unwrap();
-    assert_eq!((report.unrecorded, report.recorded()), (1, 0), "{report:?}");
+    for (queue, fate) in [("refused", Fate::Refused), ("hung", Fate::Hung)] {
+        let jobs = memory();
+        put(&jobs, queue, 2).await;
+        // Also of what waits for its last news.
+        let between = Between::over(SharedJobs::clone(&jobs), move |verb| match verb {
+            Verb::Exchange(1.., _) => fate,
+            Verb::Report => Fate::Hung,
+            _ => Fate::Good,
+        });
+        let gate = Gate::new();
+        let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let (passed, tells) = (gate.clone(), Arc::clone(&told));
+        let handler = move |job: Context| {
+            let gate = passed.clone();
+            async move {
+                gate.pass().await;
+                if job.id().as_str().ends_with('1') {
+                    job.log("its last words");
+                }
+                Ok(Payload::NULL)
+            }
+        };
+        let worker = Worker::builder(between)
+            .lane(queue, 2)
+            .default_handler(handler)
+            .on_end(move |end| tells.lock().push((end.lease.id.to_string(), end.outcome)));
+        let worker = start(worker);
+        gate.came.acquire_many(2).await.unwrap().forget();
+        gate.open(2);
+        worker.handle.stop();
+        let report = worker.task.await.unwrap().unwrap();
+        assert_eq!((report.unrecorded, report.recorded()), (2, 0), "{report:?}");
+        let mut told = std::mem::take(&mut *told.lock());
+        told.sort();
+        let unrecorded = |nth| (format!("{queue}-{nth}"), "unrecorded");
+        assert_eq!(told, [unrecorded(0), unrecorded(1)]);
+        let shown = metrics::render(&*jobs).await.unwrap();
+        let line = format!("jobs_ended_total{{queue=\"{queue}\",outcome=\"unrecorded\"}} 2");
+        assert!(shown.contains(&line), "{shown}");
+    }
 }

@@ -94,16 +94,29 @@ async fn without_renewals_attempts_are_given_up_and_none_are_begun_until_they_su
     let jobs: SharedJobs = Arc::new(MemoryJobs::with_clock(Arc::new(clock.clone())));
     put(&jobs, "q", 2).await;
     let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let refused = Arc::new(Semaphore::new(0));
     let claims = Arc::new(AtomicU32::new(0));
     let between = {
-        let (fails, claims) = (Arc::clone(&fails), Arc::clone(&claims));
-        Between::over(SharedJobs::clone(&jobs), move |verb| match verb {
-            Verb::Renew if fails.load(Ordering::SeqCst) => Fate::Refused,
-            Verb::Exchange(_, asked) if asked > 0 => {
-                claims.fetch_add(1, Ordering::SeqCst);
-                Fate::Good
+        let (fails, refused, claims) = (
+            Arc::clone(&fails),
+            Arc::clone(&refused),
+            Arc::clone(&claims),
+        );
+        Between::over(SharedJobs::clone(&jobs), move |verb| {
+            if !fails.load(Ordering::SeqCst) {
+                return Fate::Good;
             }
-            _ => Fate::Good,
+            match verb {
+                Verb::Renew => {
+                    refused.add_permits(1);
+                    return Fate::Refused;
+                }
+                Verb::Exchange(_, 1..) => {
+                    claims.fetch_add(1, Ordering::SeqCst);
+                }
+                _ => {}
+            }
+            Fate::Good
         })
     };
     let gate = Gate::new();
@@ -130,11 +143,13 @@ async fn without_renewals_attempts_are_given_up_and_none_are_begun_until_they_su
     gate.wait_for(1).await;
     fails.store(true, Ordering::SeqCst);
     gate.open(1);
-    let before = claims.load(Ordering::SeqCst);
     heard(&lapsed).await;
-    // Its slot is free, but nothing is claimed.
-    tokio::task::yield_now().await;
-    assert_eq!(claims.load(Ordering::SeqCst), before);
+    // Its slot is free and no lease is held, but nothing is claimed: renewals are tried on.
+    refused.forget_permits(usize::MAX);
+    for _ in 0..3 {
+        heard(&refused).await;
+    }
+    assert_eq!(claims.load(Ordering::SeqCst), 0);
     clock.advance(LEASE * 2);
     fails.store(false, Ordering::SeqCst);
     let status = ended(&jobs, &id("q-0")).await.status;
