@@ -2,7 +2,6 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::clock::EpochMillis;
 use crate::job::sqlite::trouble::{count, number, unreadable};
 use crate::session::query::Places;
 use crate::session::rules::{Added, Head, Tail};
@@ -129,23 +128,6 @@ pub(super) fn messages(db: &Connection, row: i64, places: &Places) -> rusqlite::
         found.push(parse(row.get_ref(0)?.as_str()?)?);
     }
     Ok(found)
-}
-
-/// Sessions that were not used since then: their rows and heads, at most so many.
-pub(super) fn idle(
-    db: &Connection,
-    since: EpochMillis,
-    after: i64,
-    most: usize,
-) -> rusqlite::Result<Vec<(i64, Head)>> {
-    let mut query = db.prepare_cached(
-        "SELECT number, head FROM session INDEXED BY session_idle
-         WHERE active_at <= ?1 AND number > ?2 ORDER BY number LIMIT ?3",
-    )?;
-    let rows = query.query_map(params![number(since), after, number(most as u64)], |row| {
-        Ok((row.get(0)?, parse(row.get_ref(1)?.as_str()?)?))
-    })?;
-    rows.collect()
 }
 
 pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
