@@ -304,10 +304,9 @@ impl SessionManager for MemorySessions {
 impl Kept {
     fn tail(&self) -> Option<Tail> {
         let place = read(self.entries.last()?)?.turn;
-        let from = usize::try_from(place).ok()?;
-        let bodies = self.entries.get(from..)?.iter();
-        let bytes = bodies.map(|body| body.len() as u64).sum();
-        Some(Tail { place, bytes })
+        let turn = self.entries.get(usize::try_from(place).ok()?..)?;
+        let bodies: Vec<&[u8]> = turn.iter().map(|body| body.as_bytes()).collect();
+        Some(Tail::of(place, &bodies, self.head.session.summary))
     }
 }
 

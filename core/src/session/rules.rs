@@ -2,10 +2,12 @@
 //! applies a write, and stores what came of it as one.
 
 mod attempts;
+mod stored;
 mod weight;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::stored::{Added, Tail};
 use super::drawn::drawn;
 use super::key::check_name;
 use super::query::unknown;
@@ -61,20 +63,6 @@ pub(super) struct Effect {
     pub(super) add: Vec<Added>,
     /// Nothing was done: a turn of that name is there.
     pub(super) repeated: bool,
-}
-
-/// The last turn: where it begins, and its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tail {
-    pub(super) place: u64,
-    pub(super) bytes: u64,
-}
-
-/// A message as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Added {
-    pub(super) place: u64,
-    pub(super) body: Box<str>,
 }
 
 impl Head {
@@ -154,10 +142,18 @@ impl Head {
                 }
                 effect.add = self.append(turn, now)?;
             }
-            Verb::Pop => effect.keep = self.pop(tail),
+            Verb::Pop => {
+                let turns = self.session.turns.saturating_sub(1);
+                effect.keep = tail.map(|tail| self.remove(tail, turns));
+            }
             Verb::Clear => {
                 if self.session.messages > 0 {
-                    effect.keep = Some(self.remove_from(0, 0, 0));
+                    let all = Tail {
+                        place: 0,
+                        bytes: self.session.bytes,
+                        summary: None,
+                    };
+                    effect.keep = Some(self.remove(all, 0));
                 }
             }
             Verb::Change(change) => self.change(change)?,
@@ -229,7 +225,11 @@ impl Head {
     }
 
     fn push(&mut self, entry: Entry) -> Result<Added, SessionError> {
-        let body = serde_json::to_string(&entry)
+        let before = match entry.kind {
+            EntryKind::Summary => self.session.summary,
+            _ => None,
+        };
+        let body = stored::body(&entry, before)
             .map_err(|e| SessionError::invalid("message", e.to_string()))?;
         let size = body.len() as u64;
         if size > MESSAGE_BYTES {
@@ -261,29 +261,23 @@ impl Head {
         }
         Ok(Added {
             place: entry.place,
-            body: body.into(),
+            body,
         })
     }
 
-    fn pop(&mut self, tail: Option<Tail>) -> Option<u64> {
-        let tail = tail?;
-        let turns = self.session.turns.saturating_sub(1);
-        let bytes = self.session.bytes.saturating_sub(tail.bytes);
-        Some(self.remove_from(tail.place, turns, bytes))
-    }
-
-    fn remove_from(&mut self, place: u64, turns: u64, bytes: u64) -> u64 {
+    /// Removes the messages of a tail, so that so many turns are left. Gives its place.
+    fn remove(&mut self, tail: Tail, turns: u64) -> u64 {
         let session = &mut self.session;
         session.version += 1;
         session.removed_at = session.version;
-        session.messages = place;
+        session.messages = tail.place;
         session.turns = turns;
-        session.bytes = bytes;
-        session.training.retain(|at| *at < place);
-        session.summary = session.summary.filter(|at| *at < place);
+        session.bytes = session.bytes.saturating_sub(tail.bytes);
+        session.training.retain(|at| *at < tail.place);
+        session.summary = tail.summary;
         // The turns that went may be asked for again under their names.
-        self.names.retain(|named| named.turn < place);
-        place
+        self.names.retain(|named| named.turn < tail.place);
+        tail.place
     }
 
     fn change(&mut self, change: Change) -> Result<(), SessionError> {

@@ -17,7 +17,8 @@ pub(super) const FIRST: Place = (-1, 0);
 /// Sessions that one step looks at.
 const STEP: usize = 500;
 
-const OF_THE_SAME_MOMENT: &str = "SELECT active_at, number, head FROM session INDEXED BY session_idle
+const OF_THE_SAME_MOMENT: &str =
+    "SELECT active_at, number, head FROM session INDEXED BY session_idle
      WHERE active_at = ?1 AND number > ?2 ORDER BY number";
 const OF_LATER_MOMENTS: &str = "SELECT active_at, number, head FROM session INDEXED BY session_idle
      WHERE active_at > ?1 AND active_at <= ?2 ORDER BY active_at, number";

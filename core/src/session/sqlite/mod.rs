@@ -140,8 +140,8 @@ impl SessionManager for SqliteSessions {
             let Some((row, mut head)) = rows::find(db, &key)? else {
                 return Ok(Err(unknown(&key)));
             };
-            let tail = match (&write.verb, head.session.messages) {
-                (Verb::Pop, messages @ 1..) => rows::tail(db, row, messages - 1)?,
+            let tail = match write.verb {
+                Verb::Pop => rows::tail(db, row, &head.session)?,
                 _ => None,
             };
             let effect = match head.apply(write, tail, now) {

@@ -127,6 +127,46 @@ pub(super) async fn the_last_turn_goes_as_one(store: Store) {
     }
 }
 
+pub(super) async fn behind_a_removal_the_summary_before_it_holds_again(store: Store) {
+    let key = made(&store, "s").await;
+    // Each turn by the kinds of its messages, and the last summary behind it.
+    let turns = [
+        ("s", Some(0)),
+        ("t", Some(0)),
+        ("ss", Some(3)),
+        ("st", Some(4)),
+        ("t", Some(4)),
+    ];
+    for (kinds, summary) in turns {
+        let new = |kind| NewMessage {
+            kind: match kind {
+                's' => EntryKind::Summary,
+                _ => EntryKind::Talk,
+            },
+            ..NewMessage::from(Message::user("x"))
+        };
+        let turn = NewTurn {
+            messages: kinds.chars().map(new).collect(),
+            key: None,
+        };
+        let written = store.one.append(&key, Guard::default(), turn).await;
+        assert_eq!(written.unwrap().session.summary, summary);
+    }
+    // Copies know what was before as well.
+    let lines = store.one.export(&key).await.unwrap();
+    let forked = store.one.fork(&key, None).await.unwrap();
+    let imported = store.another.import("bob", None, &lines).await.unwrap();
+    for key in [key, forked.key, imported.key] {
+        let left = turns[..4].iter().rev().map(|(_, summary)| *summary);
+        for summary in left.chain([None]) {
+            let popped = store.another.pop(&key, Guard::default()).await.unwrap();
+            assert_eq!(popped.summary, summary, "{} messages", popped.messages);
+            let seen = store.one.get(&key).await.unwrap();
+            assert_eq!((seen.summary, seen.bytes == 0), (summary, seen.turns == 0));
+        }
+    }
+}
+
 pub(super) async fn a_cleared_session_begins_anew(store: Store) {
     let key = made(&store, "s").await;
     say(&store.one, &key, "a").await;

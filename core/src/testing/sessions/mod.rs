@@ -89,6 +89,7 @@ checks! {
         since_a_version_comes_what_is_new_and_all_behind_a_removal,
         a_window_has_what_trains_and_the_last,
         the_last_turn_goes_as_one,
+        behind_a_removal_the_summary_before_it_holds_again,
         a_cleared_session_begins_anew,
         names_tags_and_settings_change,
         the_bytes_add_up;
