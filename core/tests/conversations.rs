@@ -1,6 +1,7 @@
 //! Conversations with a model, by the simulated endpoint, over real sessions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod servers;
 mod talks;
 
 use std::time::Duration;
@@ -247,6 +248,31 @@ async fn a_job_takes_its_turn_once_however_often_it_is_tried() {
     let late = attempt(1).send("late").await;
     assert!(late.is_err() || late.unwrap().repeated);
     assert_eq!(place.texts(&talk).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_is_far_back_is_not_paid_for_again() {
+    let redis = servers::redis_is_there().then(|| servers::Redis::start(&[]));
+    let mut urls = vec![None, Some("memory:".to_owned())];
+    urls.extend(redis.iter().map(|redis| Some(redis.url())));
+    for url in urls {
+        let place = Place::over(url.as_deref(), json!([{"text": "answer {hit}"}])).await;
+        let talk = place.open(ConversationSettings::default()).await;
+        let attempt = |epoch| {
+            let job = JobId::from_text("j").unwrap();
+            talk.clone().fenced(Fence { job, epoch })
+        };
+        attempt(1).send("hello").await.unwrap();
+        for n in 0..100 {
+            let turn = NewTurn::of(vec![Message::user(format!("said {n}"))]);
+            let said = place.sessions.append(talk.key(), Guard::default(), turn);
+            said.await.unwrap();
+        }
+        let again = attempt(2).send("hello").await.unwrap();
+        assert!(again.repeated, "{url:?}");
+        assert_eq!((&*again.text, again.session.turns), ("answer 1", 101));
+        assert_eq!(place.endpoint.hits_total(), 1, "{url:?}");
+    }
 }
 
 /// A window of so many messages, summed up.

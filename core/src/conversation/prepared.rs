@@ -16,9 +16,6 @@ use crate::wrapper::Wrapper;
 
 /// How often a write is repeated because the session was renamed or touched meanwhile.
 const WRITES: u32 = 5;
-/// Messages among which a job's turn is looked for: the turns whose names a session knows,
-/// each with a summary.
-const RECENT: u64 = 32 * 3;
 /// What endpoints write at least, in tokens, unless they are told otherwise.
 const USUAL_TOKENS: u32 = 4_096;
 /// Tokens for a word, in languages that need many.
@@ -45,8 +42,7 @@ pub(super) struct Prepared {
     sent_tokens: u64,
 }
 
-/// What an earlier attempt of a job came to, if the session has its turn. One that is far
-/// back shows when it is written again.
+/// What an earlier attempt of a job came to, if the session has its turn.
 pub(super) async fn taken(
     host: &Host,
     key: &SessionKey,
@@ -55,11 +51,10 @@ pub(super) async fn taken(
     let Some(fence) = &guard.fence else {
         return Ok(None);
     };
-    let read = host.sessions.read(key, Range::Window(RECENT)).await?;
-    is_meant(&read.session, guard.incarnation)?;
-    let name = fence.job.as_str();
-    let mut entries = read.entries.iter().rev();
-    let answer = entries.find(|entry| entry.key.as_deref() == Some(name));
+    let found = host.sessions.find_turn(key, fence.job.as_str()).await?;
+    is_meant(&found.session, guard.incarnation)?;
+    // It is the last message of its turn.
+    let answer = found.entries.last();
     Ok(answer.map(|answer| Reply {
         text: answer.message.content.text(),
         model: None,
@@ -68,7 +63,7 @@ pub(super) async fn taken(
         truncated: answer.message.extra.contains_key(TRUNCATED),
         trail: Vec::new(),
         repeated: true,
-        session: read.session.clone(),
+        session: found.session.clone(),
     }))
 }
 

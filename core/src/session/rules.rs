@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::stored::{Added, Tail};
 use super::drawn::drawn;
 use super::key::check_name;
-use super::query::unknown;
+use super::query::{Places, unknown};
 use super::session::check_description;
 use super::{
     Change, Entry, EntryKind, Fence, Guard, NewSession, NewTurn, Session, SessionError, SessionKey,
@@ -47,10 +47,11 @@ pub(super) struct Head {
     past: Vec<Fence>,
 }
 
-/// A turn by its first place and its name.
+/// A turn by its first and last place and its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Named {
     turn: u64,
+    last: u64,
     key: Box<str>,
 }
 
@@ -106,7 +107,7 @@ impl Head {
                 head.session.turns += 1;
             }
             if let Some(key) = entry.key.clone() {
-                head.remember_name(turn.1, key);
+                head.remember_name(turn.1, place, key);
             }
             let entry = Entry {
                 place,
@@ -134,8 +135,10 @@ impl Head {
         match verb {
             Verb::Append(turn) => {
                 check_turn(&turn)?;
-                if let Some(key) = &turn.key
-                    && self.names.iter().any(|named| named.key == *key)
+                if turn
+                    .key
+                    .as_deref()
+                    .is_some_and(|key| self.turn(key).is_some())
                 {
                     effect.repeated = true;
                     return Ok(effect);
@@ -172,6 +175,13 @@ impl Head {
     /// Whether it may be cleaned up: idle since then, and no job at work.
     pub(super) fn is_idle(&self, since: EpochMillis, now: EpochMillis) -> bool {
         self.session.active_at <= since && self.session.jobs.iter().all(|job| job.until <= now)
+    }
+
+    /// Where the messages of the turn of that name are, if it is known.
+    pub(super) fn turn(&self, name: &str) -> Option<Places> {
+        let mut names = self.names.iter();
+        let named = names.find(|named| *named.key == *name)?;
+        Some(Places::run(named.turn, named.last + 1))
     }
 
     fn key(&self) -> &SessionKey {
@@ -213,13 +223,13 @@ impl Head {
             })?);
         }
         if let Some(key) = turn.key {
-            self.remember_name(first, key);
+            self.remember_name(first, self.session.messages - 1, key);
         }
         Ok(added)
     }
 
-    fn remember_name(&mut self, turn: u64, key: Box<str>) {
-        self.names.push(Named { turn, key });
+    fn remember_name(&mut self, turn: u64, last: u64, key: Box<str>) {
+        self.names.push(Named { turn, last, key });
         let over = self.names.len().saturating_sub(NAMES_KEPT);
         self.names.drain(..over);
     }

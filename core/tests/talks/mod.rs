@@ -178,6 +178,10 @@ impl SessionManager for Gate {
         self.sessions.read(key, range).await
     }
 
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
+        self.sessions.find_turn(key, name).await
+    }
+
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
         self.sessions.list(filter).await
     }

@@ -179,6 +179,22 @@ impl SessionManager for SqliteSessions {
         found.ok_or_else(|| unknown(key))
     }
 
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
+        let (wanted, name) = (key.clone(), name.to_owned());
+        let read = move |db: &rusqlite::Connection| {
+            let Some((row, head)) = rows::find(db, &wanted)? else {
+                return Ok(None);
+            };
+            let entries = match head.turn(&name) {
+                Some(places) => rows::messages(db, row, &places)?,
+                None => Vec::new(),
+            };
+            Ok(Some(Transcript::of_turn(head.session, entries)))
+        };
+        let found = self.engine()?.read(read).await?;
+        found.ok_or_else(|| unknown(key))
+    }
+
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
         let (wanted, mark) = (filter.clone(), filter.mark()?);
         let list = move |db: &rusqlite::Connection| listing::list(db, &wanted, mark.as_ref());

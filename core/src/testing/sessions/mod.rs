@@ -105,6 +105,7 @@ checks! {
         an_attempt_whose_time_is_up_is_not_forgotten,
         a_turn_of_the_same_name_is_added_once,
         a_turn_that_is_there_keeps_its_name,
+        a_turn_is_found_by_its_name_wherever_it_is,
         eight_who_write_at_once_lose_and_double_nothing,
         of_many_who_expect_one_version_one_writes;
     listing:
