@@ -4,10 +4,11 @@
 mod servers;
 mod talks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use credential_rotation::conversation::{
-    Conversation, ConversationSettings, Material, Piece, Window,
+    Conversation, ConversationSettings, Conversations, Material, Piece, Window,
 };
 use credential_rotation::job::JobId;
 use credential_rotation::provider::Message;
@@ -275,6 +276,50 @@ async fn a_turn_that_is_far_back_is_not_paid_for_again() {
     }
 }
 
+#[tokio::test]
+async fn a_session_stays_with_its_credential_and_with_the_next_one_behind_a_limit() {
+    let ok = |times: u64| json!({"text": "re", "times": times});
+    let limited = json!({"fault": "rate_limited", "times": 1});
+    let keys = json!({
+        "sk-secret-a": [ok(3), limited, ok(99)], "sk-secret-b": [ok(99)], "sk-secret-c": [ok(99)],
+    });
+    let place = Place::of(None, keys).await;
+    let wrapper = place.wrapper_of(&["a", "b", "c"], 2);
+    // As many processes have it: each has a pool of its own.
+    let other = place.wrapper_of(&["a", "b", "c"], 2);
+    let talks = [&wrapper, &other].map(|wrapper| {
+        let sessions = Arc::clone(&place.sessions);
+        Conversations::new(sessions, wrapper.clone())
+    });
+    let one = place.open(ConversationSettings::default()).await;
+    let two = place.open(ConversationSettings::default()).await;
+    let say = async |talks: &Conversations, talk: &Conversation| {
+        let reply = talks.open(talk.key().clone()).send("hello").await.unwrap();
+        let by = reply.trail.last().unwrap().credential.clone();
+        assert_eq!(reply.session.credential.as_deref(), Some(&*by));
+        by
+    };
+    for talks in [&talks[0], &talks[1], &talks[0]] {
+        let by = (say(talks, &one).await, say(talks, &two).await);
+        assert_eq!(by, ("a".to_owned(), "b".to_owned()));
+    }
+    // `a` says that it is limited: the session moves, and stays when `a` is back.
+    let moved = say(&talks[0], &one).await;
+    assert_ne!(moved, "a");
+    wrapper.pool().admit("a").await.unwrap();
+    for talks in [&talks[0], &talks[1], &talks[0]] {
+        assert_eq!(say(talks, &one).await, moved);
+        assert_eq!(say(talks, &two).await, "b");
+    }
+    // Sessions that begin are spread as the pool's strategy has it.
+    let mut begun = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let talk = place.open(ConversationSettings::default()).await;
+        begun.insert(say(&talks[0], &talk).await);
+    }
+    assert_eq!(begun.len(), 3);
+}
+
 /// A window of so many messages, summed up.
 fn summing(last: u64) -> ConversationSettings {
     let window = Window {
@@ -521,7 +566,7 @@ async fn what_the_session_has_no_room_for_is_refused_before_it_is_paid_for() {
     let messages = (0..TRAINING_LIMIT - 1).map(lesson_of).collect();
     let turn = NewTurn {
         messages,
-        key: None,
+        ..NewTurn::default()
     };
     place
         .sessions

@@ -10,9 +10,9 @@ use crate::error::Error;
 use crate::provider::{Message, Request, Usage};
 use crate::session::{
     EntryKind, Guard, MESSAGE_BYTES, MESSAGE_LIMIT, NewMessage, NewTurn, Range, SESSION_BYTES,
-    Session, SessionError, SessionKey, TRAINING_LIMIT, Transcript, Written,
+    Session, SessionError, SessionKey, TRAINING_LIMIT, Transcript, Written, check_name,
 };
-use crate::wrapper::Wrapper;
+use crate::wrapper::{Attempt, Wrapper};
 
 /// How often a write is repeated because the session was renamed or touched meanwhile.
 const WRITES: u32 = 5;
@@ -183,13 +183,20 @@ impl Prepared {
             system: self.settings.system.clone(),
             messages,
             temperature: self.settings.temperature,
-            // One credential for one session: its prompt cache is there.
+            // The prompt cache is there.
+            credential: self.read.session.credential.as_deref().map(str::to_owned),
             session: Some(super::jobs::session_name(&self.read.session.key)),
             ..Request::default()
         }
     }
 
-    pub(super) fn turn(&self, text: &str, usage: Option<Usage>, truncated: bool) -> NewTurn {
+    pub(super) fn turn(
+        &self,
+        text: &str,
+        usage: Option<Usage>,
+        truncated: bool,
+        trail: &[Attempt],
+    ) -> NewTurn {
         // What was sent before has been counted before: the rest is this question's.
         let asked = |usage: Usage| usage.input_tokens.saturating_sub(self.sent_tokens);
         let new = |message, tokens: Option<u64>| NewMessage {
@@ -205,9 +212,14 @@ impl Prepared {
             new(Message::user(self.prompt.clone()), usage.map(asked)),
             new(answer, usage.map(|usage| usage.output_tokens)),
         ];
+        let answered = trail.last().filter(|attempt| {
+            // A name that a session cannot keep is no reason to lose the turn.
+            attempt.fault.is_none() && check_name("credential", &attempt.credential).is_ok()
+        });
         NewTurn {
             messages: self.summary.clone().into_iter().chain(said).collect(),
             key: self.guard.fence.as_ref().map(|f| f.job.as_str().into()),
+            credential: answered.map(|attempt| attempt.credential.as_str().into()),
         }
     }
 

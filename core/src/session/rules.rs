@@ -86,6 +86,7 @@ impl Head {
             turns: 0,
             training: Vec::new(),
             summary: None,
+            credential: None,
             created_at: now,
             active_at: now,
             jobs: Vec::new(),
@@ -207,6 +208,9 @@ impl Head {
     fn append(&mut self, turn: NewTurn, now: EpochMillis) -> Result<Vec<Added>, SessionError> {
         self.session.version += 1;
         self.session.turns += 1;
+        if turn.credential.is_some() {
+            self.session.credential = turn.credential;
+        }
         let first = self.session.messages;
         let count = turn.messages.len();
         let mut added = Vec::with_capacity(count);
@@ -314,6 +318,8 @@ fn check_turn(turn: &NewTurn) -> Result<(), SessionError> {
         return Err(SessionError::invalid("messages", "there are none: add one"));
     }
     let key = turn.key.as_deref();
+    let credential = turn.credential.as_deref();
+    credential.map_or(Ok(()), |id| check_name("credential", id))?;
     let mut messages = turn.messages.iter();
     messages.try_for_each(|new| check_message(&new.message, key))
 }

@@ -37,7 +37,12 @@ impl Place {
 
     /// With sessions there, or in a file of its own.
     pub(crate) async fn over(url: Option<&str>, steps: Value) -> Self {
-        let scenario = json!({ "keys": { "sk-secret-a": steps } }).to_string();
+        Self::of(url, json!({ "sk-secret-a": steps })).await
+    }
+
+    /// With what the endpoint says to each key.
+    pub(crate) async fn of(url: Option<&str>, keys: Value) -> Self {
+        let scenario = json!({ "keys": keys }).to_string();
         let scenario = Scenario::from_json(&scenario).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let own = format!("sqlite:{}", folder.path().join("sessions.db").display());
@@ -55,9 +60,16 @@ impl Place {
     }
 
     pub(crate) fn wrapper(&self) -> Wrapper {
+        self.wrapper_of(&["a"], 0)
+    }
+
+    /// With these credentials, in turn.
+    pub(crate) fn wrapper_of(&self, ids: &[&str], max_retries: u32) -> Wrapper {
+        let credential = |id: &&str| json!({ "id": id, "secret": format!("sk-secret-{id}") });
         let options = json!({
             "provider": "anthropic", "base_url": self.endpoint.url(), "model": "sim-1",
-            "max_retries": 0, "credentials": [{"id": "a", "secret": "sk-secret-a"}],
+            "max_retries": max_retries,
+            "credentials": ids.iter().map(credential).collect::<Vec<_>>(),
         });
         let options = WrapperOptions::from_json(&options.to_string());
         options.unwrap().build().unwrap()

@@ -81,7 +81,7 @@ pub(super) async fn a_window_has_what_trains_and_the_last(store: Store) {
         };
         NewTurn {
             messages: vec![message(&format!("{kind:?}"))],
-            key: None,
+            ..NewTurn::default()
         }
     };
     let append = |turn| store.one.append(&key, Guard::default(), turn);
@@ -147,7 +147,7 @@ pub(super) async fn behind_a_removal_the_summary_before_it_holds_again(store: St
         };
         let turn = NewTurn {
             messages: kinds.chars().map(new).collect(),
-            key: None,
+            ..NewTurn::default()
         };
         let written = store.one.append(&key, Guard::default(), turn).await;
         assert_eq!(written.unwrap().session.summary, summary);
