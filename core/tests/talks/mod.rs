@@ -11,8 +11,8 @@ use credential_rotation::conversation::jobs::{self, GENERATION, TRAINING};
 use credential_rotation::conversation::{
     Brief, Conversation, ConversationSettings, Conversations, Material,
 };
-use credential_rotation::job::worker::{Handlers, Worker};
-use credential_rotation::job::{JobId, JobSpec, SharedJobs};
+use credential_rotation::job::worker::{Handlers, Worker, WorkerHandle, WorkerReport};
+use credential_rotation::job::{JobError, JobId, JobSpec, SharedJobs};
 use credential_rotation::session::{
     Guard, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
     SessionPage, SharedSessions, Transcript, Verb, Write, Written,
@@ -21,6 +21,7 @@ use credential_rotation::testing::{Scenario, SimulatedEndpoint};
 use credential_rotation::wrapper::{Wrapper, WrapperOptions};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
@@ -134,6 +135,26 @@ pub(crate) fn worker(jobs: &SharedJobs, conversations: &Conversations) -> Worker
         .handler(GENERATION, handler)
         .build()
         .unwrap()
+}
+
+/// A worker at work.
+pub(crate) struct Running {
+    handle: WorkerHandle,
+    run: JoinHandle<Result<WorkerReport, JobError>>,
+}
+
+impl Running {
+    pub(crate) fn start(worker: Worker) -> Self {
+        let handle = worker.handle();
+        let run = tokio::spawn(worker.run(std::future::pending()));
+        Self { handle, run }
+    }
+
+    /// Until it has ended what it has.
+    pub(crate) async fn stop(self) {
+        self.handle.stop();
+        self.run.await.unwrap().unwrap();
+    }
 }
 
 /// The handlers of conversations' jobs, to be given to a drain.
