@@ -29,6 +29,8 @@ export interface Request {
   toolChoice?: unknown;
   /** The conversation it belongs to, for the sticky strategy. */
   session?: string;
+  /** The credential to be asked while it can be used, else the pool's strategy chooses. */
+  credential?: string;
   /** So many of the first messages come again in later requests: endpoints cache them. */
   stableMessages?: number;
   /** Further members of the endpoint's body. */

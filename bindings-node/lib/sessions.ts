@@ -30,6 +30,8 @@ export interface Session {
   readonly training: readonly number[];
   /** The place of the last message that sums up those before it. */
   readonly summary?: number;
+  /** The credential that answered last in it, which its next turn would rather have. */
+  readonly credential?: string;
   readonly createdAt: number;
   readonly activeAt: number;
   /** Jobs that work on it. */
@@ -183,6 +185,14 @@ export class SessionManager {
     return this.#read(key, { from: { place, limit } });
   }
 
+  /**
+   * The turn that was added with that `key`, wherever it is, or no messages. A session knows
+   * its last 32 turns that have one.
+   */
+  async findTurn(key: SessionKey, name: string): Promise<Transcript> {
+    return transcript(await this.#ask<ReadWire>('find_turn', { key: keyWire(key), name }));
+  }
+
   /** Removes the last turn, if there is one. */
   pop(key: SessionKey, guard: Guard = {}): Promise<Session> {
     return this.#write('pop', key, guard, {});
@@ -274,15 +284,7 @@ export class SessionManager {
   }
 
   async #read(key: SessionKey, range: object): Promise<Transcript> {
-    const read = await this.#ask<{ session: Wire; entries: Wire[]; reset: boolean }>('read', {
-      key: keyWire(key),
-      range,
-    });
-    return {
-      session: sessionFromWire(read.session),
-      entries: read.entries.map((entry) => ({ kind: 'talk', ...entry }) as unknown as SessionEntry),
-      reset: read.reset,
-    };
+    return transcript(await this.#ask<ReadWire>('read', { key: keyWire(key), range }));
   }
 
   async #write(verb: string, key: SessionKey, guard: Guard, words: Wire): Promise<Session> {
@@ -294,6 +296,12 @@ export class SessionManager {
     const wish = JSON.stringify({ verb, ...words });
     return submit<T>((number) => { this.#native.ask(desk, number, wish); });
   }
+}
+
+interface ReadWire {
+  session: Wire;
+  entries: Wire[];
+  reset: boolean;
 }
 
 const DEFAULT_OWNER = 'default';
@@ -310,3 +318,10 @@ export function sessionFromWire(wire: Wire): Session {
   return camelTopKeys<Session>({ tags: [], settings: {}, training: [], jobs: [], ...wire });
 }
 
+function transcript(read: ReadWire): Transcript {
+  return {
+    session: sessionFromWire(read.session),
+    entries: read.entries.map((entry) => ({ kind: 'talk', ...entry }) as unknown as SessionEntry),
+    reset: read.reset,
+  };
+}

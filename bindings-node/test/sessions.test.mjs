@@ -84,6 +84,9 @@ for (const [name, url] of backends) {
       const fence = { job: 'j', epoch: 2 };
       await sessions.append('guarded', say('two'), { fence, key: 'j' });
       assert.equal((await sessions.append('guarded', say('again'), { fence, key: 'j' })).turns, 2);
+      const found = await sessions.findTurn('guarded', 'j');
+      assert.deepEqual(texts(found.entries), ['two', 're two']);
+      assert.equal((await sessions.findTurn('guarded', 'k')).entries.length, 0);
       assert.deepEqual((await sessions.detach('guarded', fence)).jobs, []);
       const foreign = { owner: 'bob', id: 'guarded' };
       assert.equal(await codes(sessions.append(foreign, say('x'))), 'unknown_session');

@@ -70,6 +70,8 @@ def test_late_and_foreign_writes_are_refused(sessions: SessionManager) -> None:
         sessions.append("s", *say("late"), fence=("job", 1))
     sessions.append("s", *say("two"), fence=("job", 2), key="job")
     assert sessions.append("s", *say("again"), fence=("job", 2), key="job").turns == 2
+    assert [entry.text for entry in sessions.find_turn("s", "job").entries] == ["two", "re two"]
+    assert sessions.find_turn("s", "another").entries == []
     assert sessions.detach("s", ("job", 2)).jobs == []
     with pytest.raises(UnknownSessionError):
         sessions.append("s", *say("x"), owner="bob")
@@ -129,6 +131,7 @@ def test_coroutines_have_the_same_verbs(sessions: SessionManager) -> None:
         assert len((await sessions.aread("s", 38, 9)).entries) == 2
         assert (await sessions.apop("s")).turns == 19
         assert (await sessions.asince("s", 0)).reset
+        assert (await sessions.afind_turn("s", "none")).session.turns == 19
         await sessions.achange("s", name="x")
         await sessions.afork("s", "t")
         assert await sessions.acount() >= 2

@@ -20,13 +20,32 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 
 use servers::Redis;
-use talks::{Gate, Place, SOON, brief, handlers, job, lesson, worker};
+use talks::{Gate, Place, Running, SOON, brief, handlers, job, lesson, worker};
 
 /// Jobs over a clock set by hand.
 fn by_hand() -> (SharedJobs, ManualClock) {
     let clock = ManualClock::default();
     let jobs = MemoryJobs::with_clock(Arc::new(clock.clone()));
     (Arc::new(jobs), clock)
+}
+
+/// Jobs in memory, and those who do them.
+async fn in_memory(place: &Place) -> (SharedJobs, Conversations) {
+    let jobs = connect::jobs("memory:").await.unwrap();
+    (jobs, place.conversations())
+}
+
+/// The same with jobs in a file.
+async fn in_a_file(place: &Place) -> (SharedJobs, Conversations) {
+    let url = format!("sqlite:{}", place.folder.path().join("jobs.db").display());
+    let jobs = connect::jobs(&url).await.unwrap();
+    (jobs, place.conversations())
+}
+
+const BREAD: &str = "Bread is patient.";
+
+fn file(text: &'static str) -> Document {
+    Document::File("a.txt".to_owned(), text.into())
 }
 
 async fn train(talks: &Conversations, jobs: &SharedJobs, key: &SessionKey, spec: JobSpec) -> JobId {
@@ -118,10 +137,7 @@ async fn what_is_written_waits_for_a_training_that_rests_before_another_attempt(
 #[tokio::test]
 async fn jobs_that_ended_unheard_or_are_for_later_hold_up_nobody() {
     let place = Place::new(json!([{"text": "re {hit}"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let key = talk.key();
     train(
@@ -175,15 +191,12 @@ async fn two_workers_keep_the_order_of_turns_over_every_backend() {
         for topic in topics {
             ids.push(write(&talks, &jobs, key, topic, soon(topic)).await);
         }
-        let workers = [worker(&jobs, &talks), worker(&jobs, &talks)];
-        let handles = workers.each_ref().map(Worker::handle);
-        let running = workers.map(|worker| tokio::spawn(worker.run(std::future::pending())));
+        let running = [(); 2].map(|()| Running::start(worker(&jobs, &talks)));
         for id in &ids {
             result(jobs.wait(id, SOON).await.unwrap());
         }
-        handles.iter().for_each(|handle| handle.stop());
         for worker in running {
-            worker.await.unwrap().unwrap();
+            worker.stop().await;
         }
         let texts = place.texts(&talk).await;
         let asked = texts.iter().skip(2).step_by(2);
@@ -200,14 +213,10 @@ async fn two_workers_keep_the_order_of_turns_over_every_backend() {
 #[tokio::test]
 async fn a_turn_that_was_written_before_its_worker_died_is_not_taken_again() {
     let place = Place::new(json!([{"text": "answer {hit}"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
-    let file = Document::File("a.txt".to_owned(), "Bread is patient.".into());
     let spec = job("t").with(|job| job.max_attempts = 1);
-    let submitted = talks.submit_training(&*jobs, talk.key(), file, None, spec);
+    let submitted = talks.submit_training(&*jobs, talk.key(), file(BREAD), None, spec);
     let trained = submitted.await.unwrap();
     // The first attempt's end is not recorded.
     let (inner, died) = (jobs::handler(&talks), Arc::new(AtomicBool::new(false)));
@@ -242,39 +251,29 @@ async fn a_turn_that_was_written_before_its_worker_died_is_not_taken_again() {
 async fn while_all_credentials_rest_a_job_rests_too_with_its_file() {
     let throttled = json!({"fault": "rate_limited", "retry_after": 1, "times": 1});
     let place = Place::new(json!([throttled, {"text": "at last"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     talks
         .open(talk.key().clone())
         .send("hello")
         .await
         .unwrap_err();
-    let file = Document::File("a.txt".to_owned(), "Bread is patient.".into());
     let spec = job("t").with(|job| job.max_attempts = 1);
-    let submitted = talks.submit_training(&*jobs, talk.key(), file, None, spec);
+    let submitted = talks.submit_training(&*jobs, talk.key(), file(BREAD), None, spec);
     let trained = submitted.await.unwrap();
     drain_until_idle(&jobs, handlers(&talks)).await.unwrap();
     let resting = jobs.find(&trained).await.unwrap().status;
     assert_eq!((resting.state, resting.attempt), (JobState::Delayed, 0));
-    let worker = worker(&jobs, &talks);
-    let handle = worker.handle();
-    let running = tokio::spawn(worker.run(std::future::pending()));
+    let running = Running::start(worker(&jobs, &talks));
     let done = result(jobs.wait(&trained, SOON).await.unwrap());
     assert_eq!(done["text"], "at last");
-    handle.stop();
-    running.await.unwrap().unwrap();
+    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_job_writes_nothing_into_a_session_made_anew_under_its_name() {
     let place = Place::new(json!([{"text": "a b", "piece_ms": 20}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let new = NewSession::of("ann").with_id("s");
     let key = place.sessions.create(new.clone()).await.unwrap().key;
     let anew = async || {
@@ -327,10 +326,7 @@ async fn a_job_that_is_called_off_while_its_turn_is_written_is_done() {
         Arc::clone(gate.as_ref().unwrap()) as _
     });
     let gate = gate.unwrap();
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let id = train(&talks, &jobs, talk.key(), job("t")).await;
     // The write goes on once the attempt has been told to end.
@@ -351,8 +347,7 @@ async fn a_job_that_is_called_off_while_its_turn_is_written_is_done() {
         .handler(TRAINING, told)
         .build()
         .unwrap();
-    let handle = worker.handle();
-    let running = tokio::spawn(worker.run(std::future::pending()));
+    let running = Running::start(worker);
     tokio::time::timeout(SOON, gate.came.notified())
         .await
         .unwrap();
@@ -360,17 +355,13 @@ async fn a_job_that_is_called_off_while_its_turn_is_written_is_done() {
     let done = result(jobs.wait(&id, SOON).await.unwrap());
     assert_eq!(done["text"], "a b");
     assert_eq!(place.texts(&talk).await.len(), 2);
-    handle.stop();
-    running.await.unwrap().unwrap();
+    running.stop().await;
 }
 
 #[tokio::test]
 async fn an_id_that_is_used_again_is_another_job() {
     let place = Place::new(json!([{"text": "answer {hit}"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let key = talk.key();
     talk.train(&lesson()).await.unwrap();
@@ -395,10 +386,7 @@ async fn an_id_that_is_used_again_is_another_job() {
 #[tokio::test]
 async fn sessions_of_all_owners_have_names_of_their_own_among_jobs() {
     let place = Place::new(json!([{"text": "re {hit}"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let long = "x".repeat(200);
     let pairs = [
         ("acme", "ann/s"),
@@ -430,10 +418,7 @@ async fn sessions_of_all_owners_have_names_of_their_own_among_jobs() {
 #[tokio::test]
 async fn fields_of_a_brief_may_have_any_names() {
     let place = Place::new(json!([{"text": "re {hit}"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let own = "On {topic} by {owner} in {session}: {what}, {ticket}";
     let talk = place
         .open(ConversationSettings {
@@ -461,15 +446,11 @@ async fn fields_of_a_brief_may_have_any_names() {
 #[tokio::test]
 async fn a_job_that_is_there_already_leaves_nothing_and_loses_nothing() {
     let place = Place::new(json!([{"text": "re {hit}"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let key = talk.key();
     let submit = async |text: &'static str, spec: JobSpec| {
-        let file = Document::File("a.txt".to_owned(), text.into());
-        let submitted = talks.submit_training(&*jobs, key, file, None, spec);
+        let submitted = talks.submit_training(&*jobs, key, file(text), None, spec);
         submitted.await
     };
     let unique = || JobSpec::default().with(|job| job.unique_key = Some("k".into()));
@@ -498,10 +479,7 @@ async fn a_job_that_is_there_already_leaves_nothing_and_loses_nothing() {
 #[tokio::test]
 async fn a_session_has_64_unfinished_jobs_and_those_called_off_make_room() {
     let place = Place::new(json!([])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let mut ids = Vec::new();
     for _ in 0..64 {
@@ -521,10 +499,7 @@ async fn a_session_has_64_unfinished_jobs_and_those_called_off_make_room() {
 async fn a_text_that_was_cut_is_said_to_be_in_the_jobs_result() {
     let cut = json!({"text": "It ends in the mid", "finish_reason": "max_tokens", "times": 1});
     let place = Place::new(json!([{"text": "re", "times": 1}, cut, {"text": "whole"}])).await;
-    let (jobs, talks) = (
-        connect::jobs("memory:").await.unwrap(),
-        place.conversations(),
-    );
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     talk.train(&lesson()).await.unwrap();
     for (id, reason, truncated) in [("a", "max_tokens", true), ("b", "end_turn", false)] {
@@ -539,25 +514,15 @@ async fn a_text_that_was_cut_is_said_to_be_in_the_jobs_result() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn training_and_generation_run_as_jobs_in_order() {
     let place = Place::new(json!([{"text": "re {hit}"}])).await;
-    let url = format!("sqlite:{}", place.folder.path().join("jobs.db").display());
-    let jobs = connect::jobs(&url).await.unwrap();
-    let conversations = place.conversations();
+    let (jobs, talks) = in_a_file(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let key = talk.key();
-    let text = Document::Text(lesson());
-    let submit = conversations.submit_training(&*jobs, key, text, None, job("t"));
-    let trained = submit.await.unwrap();
-    let ovens = brief("ovens");
-    let submit = conversations.submit_generation(&*jobs, key, &ovens, job("g"));
-    let written = submit.await.unwrap();
+    let trained = train(&talks, &jobs, key, job("t")).await;
+    let written = write(&talks, &jobs, key, "ovens", job("g")).await;
     let waiting = jobs.find(&trained).await.unwrap();
     assert_eq!(stage(waiting.spec.kind(), waiting.status.state), "pending");
-    let worker = worker(&jobs, &conversations);
-    let handle = worker.handle();
-    let running = tokio::spawn(worker.run(std::future::pending()));
-    let done = jobs.wait(&written, SOON).await.unwrap();
-    assert_eq!(done.status.state, JobState::Completed, "{done:?}");
-    let result: Value = done.status.result.unwrap().read().unwrap();
+    let running = Running::start(worker(&jobs, &talks));
+    let result = result(jobs.wait(&written, SOON).await.unwrap());
     assert_eq!(result["text"], "re 2", "training came first");
     assert_eq!(result["session"], key.id());
     let trained = jobs.find(&trained).await.unwrap();
@@ -569,27 +534,22 @@ async fn training_and_generation_run_as_jobs_in_order() {
     assert_eq!((session.turns, session.jobs.len()), (2, 0));
     // A job for a session that is gone fails at once.
     place.sessions.delete(key, Guard::default()).await.unwrap();
-    let submit = conversations.submit_generation(&*jobs, key, &ovens, job("h"));
+    let ovens = brief("ovens");
+    let submit = talks.submit_generation(&*jobs, key, &ovens, job("h"));
     assert_eq!(submit.await.unwrap_err().code(), "unknown_session");
-    handle.stop();
-    running.await.unwrap().unwrap();
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_is_called_off_while_the_model_speaks() {
     let slow: Vec<&str> = vec!["word "; 400];
     let place = Place::new(json!([{"pieces": slow, "piece_ms": 25}])).await;
-    let jobs = connect::jobs("memory:").await.unwrap();
-    let conversations = place.conversations();
+    let (jobs, talks) = in_memory(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let key = talk.key();
-    let text = Document::Text(lesson());
-    let submit = conversations.submit_training(&*jobs, key, text, None, job("t"));
-    let id = submit.await.unwrap();
+    let id = train(&talks, &jobs, key, job("t")).await;
     let mut events = jobs.events().await.unwrap();
-    let worker = worker(&jobs, &conversations);
-    let handle = worker.handle();
-    let running = tokio::spawn(worker.run(std::future::pending()));
+    let running = Running::start(worker(&jobs, &talks));
     // Its first words have come.
     loop {
         let event = tokio::time::timeout(SOON, events.next())
@@ -606,8 +566,7 @@ async fn a_job_is_called_off_while_the_model_speaks() {
     let ended = jobs.wait(&id, SOON).await.unwrap();
     assert_eq!(ended.status.state, JobState::Cancelled);
     assert!(place.texts(&talk).await.is_empty());
-    handle.stop();
-    running.await.unwrap().unwrap();
+    running.stop().await;
     assert_eq!(place.endpoint.in_flight(), 0, "the call has ended upstream");
     assert!(place.sessions.get(key).await.unwrap().jobs.is_empty());
 }
@@ -615,14 +574,11 @@ async fn a_job_is_called_off_while_the_model_speaks() {
 #[tokio::test]
 async fn uploads_of_jobs_that_were_called_off_make_room() {
     let place = Place::new(json!([])).await;
-    let url = format!("sqlite:{}", place.folder.path().join("jobs.db").display());
-    let jobs = connect::jobs(&url).await.unwrap();
-    let conversations = place.conversations();
+    let (jobs, talks) = in_a_file(&place).await;
     let talk = place.open(ConversationSettings::default()).await;
     let submit = |n: u64| {
-        let file = Document::File("a.txt".to_owned(), "Bread is patient.".into());
         let job = job(&format!("job-{n}"));
-        conversations.submit_training(&*jobs, talk.key(), file, None, job)
+        talks.submit_training(&*jobs, talk.key(), file(BREAD), None, job)
     };
     for n in 0..FILE_LIMIT {
         submit(n).await.unwrap();

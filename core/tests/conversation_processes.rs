@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 const FOLDER: &str = "CONVERSATION_PROCESSES_FOLDER";
 const ENDPOINT: &str = "CONVERSATION_PROCESSES_ENDPOINT";
 const SOON: Duration = Duration::from_secs(30);
-const LEASE: Duration = Duration::from_millis(800);
+/// So long that a busy machine keeps it: one that is lost counts as another death.
+const LEASE: Duration = Duration::from_secs(3);
 
 async fn open(folder: &Path, endpoint: &str) -> (SharedJobs, SharedSessions, Conversations) {
     let url = |name: &str| format!("sqlite:{}", folder.join(name).display());

@@ -1,12 +1,14 @@
 //! Conversations with a model, by the simulated endpoint, over real sessions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod servers;
 mod talks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use credential_rotation::conversation::{
-    Conversation, ConversationSettings, Material, Piece, Window,
+    Conversation, ConversationSettings, Conversations, Material, Piece, Window,
 };
 use credential_rotation::job::JobId;
 use credential_rotation::provider::Message;
@@ -247,6 +249,75 @@ async fn a_job_takes_its_turn_once_however_often_it_is_tried() {
     let late = attempt(1).send("late").await;
     assert!(late.is_err() || late.unwrap().repeated);
     assert_eq!(place.texts(&talk).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_is_far_back_is_not_paid_for_again() {
+    let redis = servers::redis_is_there().then(|| servers::Redis::start(&[]));
+    let mut urls = vec![None, Some("memory:".to_owned())];
+    urls.extend(redis.iter().map(|redis| Some(redis.url())));
+    for url in urls {
+        let place = Place::over(url.as_deref(), json!([{"text": "answer {hit}"}])).await;
+        let talk = place.open(ConversationSettings::default()).await;
+        let attempt = |epoch| {
+            let job = JobId::from_text("j").unwrap();
+            talk.clone().fenced(Fence { job, epoch })
+        };
+        attempt(1).send("hello").await.unwrap();
+        for n in 0..100 {
+            let turn = NewTurn::of(vec![Message::user(format!("said {n}"))]);
+            let said = place.sessions.append(talk.key(), Guard::default(), turn);
+            said.await.unwrap();
+        }
+        let again = attempt(2).send("hello").await.unwrap();
+        assert!(again.repeated, "{url:?}");
+        assert_eq!((&*again.text, again.session.turns), ("answer 1", 101));
+        assert_eq!(place.endpoint.hits_total(), 1, "{url:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_stays_with_its_credential_and_with_the_next_one_behind_a_limit() {
+    let ok = |times: u64| json!({"text": "re", "times": times});
+    let limited = json!({"fault": "rate_limited", "times": 1});
+    let keys = json!({
+        "sk-secret-a": [ok(3), limited, ok(99)], "sk-secret-b": [ok(99)], "sk-secret-c": [ok(99)],
+    });
+    let place = Place::of(None, keys).await;
+    let wrapper = place.wrapper_of(&["a", "b", "c"], 2);
+    // As many processes have it: each has a pool of its own.
+    let other = place.wrapper_of(&["a", "b", "c"], 2);
+    let talks = [&wrapper, &other].map(|wrapper| {
+        let sessions = Arc::clone(&place.sessions);
+        Conversations::new(sessions, wrapper.clone())
+    });
+    let one = place.open(ConversationSettings::default()).await;
+    let two = place.open(ConversationSettings::default()).await;
+    let say = async |talks: &Conversations, talk: &Conversation| {
+        let reply = talks.open(talk.key().clone()).send("hello").await.unwrap();
+        let by = reply.trail.last().unwrap().credential.clone();
+        assert_eq!(reply.session.credential.as_deref(), Some(&*by));
+        by
+    };
+    for talks in [&talks[0], &talks[1], &talks[0]] {
+        let by = (say(talks, &one).await, say(talks, &two).await);
+        assert_eq!(by, ("a".to_owned(), "b".to_owned()));
+    }
+    // `a` says that it is limited: the session moves, and stays when `a` is back.
+    let moved = say(&talks[0], &one).await;
+    assert_ne!(moved, "a");
+    wrapper.pool().admit("a").await.unwrap();
+    for talks in [&talks[0], &talks[1], &talks[0]] {
+        assert_eq!(say(talks, &one).await, moved);
+        assert_eq!(say(talks, &two).await, "b");
+    }
+    // Sessions that begin are spread as the pool's strategy has it.
+    let mut begun = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let talk = place.open(ConversationSettings::default()).await;
+        begun.insert(say(&talks[0], &talk).await);
+    }
+    assert_eq!(begun.len(), 3);
 }
 
 /// A window of so many messages, summed up.
@@ -495,7 +566,7 @@ async fn what_the_session_has_no_room_for_is_refused_before_it_is_paid_for() {
     let messages = (0..TRAINING_LIMIT - 1).map(lesson_of).collect();
     let turn = NewTurn {
         messages,
-        key: None,
+        ..NewTurn::default()
     };
     place
         .sessions

@@ -60,6 +60,8 @@ class Session:
     training: list[int] = field(default_factory=list)
     """The places of messages that trained it."""
     summary: int | None = None
+    credential: str | None = None
+    """The credential that answered last in it, which its next turn would rather have."""
     jobs: list[dict[str, Any]] = field(default_factory=list)
     """``id``, ``epoch`` and ``until`` of jobs that work on it."""
 
@@ -219,6 +221,17 @@ class SessionManager:
     async def aread(self, id: str, place: int, limit: int, *, owner: str = OWNER) -> Transcript:
         """Do the same from a coroutine."""
         return await self._aread(owner, id, {"from": {"place": place, "limit": limit}})
+
+    def find_turn(self, id: str, name: str, *, owner: str = OWNER) -> Transcript:
+        """Give the turn that was added with that ``key``, wherever it is, or no messages.
+
+        A session knows its last 32 turns that have one.
+        """
+        return _transcript(self._ask("find_turn", key=_key(owner, id), name=name))
+
+    async def afind_turn(self, id: str, name: str, *, owner: str = OWNER) -> Transcript:
+        """Do the same from a coroutine."""
+        return _transcript(await self._aask("find_turn", key=_key(owner, id), name=name))
 
     def pop(
         self,

@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 Request = Mapping[str, Any]
 """A request: ``messages``, and where wanted ``model``, ``system``, ``max_tokens``,
-``temperature``, ``stop``, ``tools``, ``tool_choice``, ``session``, ``stable_messages``,
-``extra``."""
+``temperature``, ``stop``, ``tools``, ``tool_choice``, ``session``, ``credential``,
+``stable_messages``, ``extra``."""
 
 
 class Wrapper:

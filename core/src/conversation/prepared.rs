@@ -10,15 +10,12 @@ use crate::error::Error;
 use crate::provider::{Message, Request, Usage};
 use crate::session::{
     EntryKind, Guard, MESSAGE_BYTES, MESSAGE_LIMIT, NewMessage, NewTurn, Range, SESSION_BYTES,
-    Session, SessionError, SessionKey, TRAINING_LIMIT, Transcript, Written,
+    Session, SessionError, SessionKey, TRAINING_LIMIT, Transcript, Written, check_name,
 };
-use crate::wrapper::Wrapper;
+use crate::wrapper::{Attempt, Wrapper};
 
 /// How often a write is repeated because the session was renamed or touched meanwhile.
 const WRITES: u32 = 5;
-/// Messages among which a job's turn is looked for: the turns whose names a session knows,
-/// each with a summary.
-const RECENT: u64 = 32 * 3;
 /// What endpoints write at least, in tokens, unless they are told otherwise.
 const USUAL_TOKENS: u32 = 4_096;
 /// Tokens for a word, in languages that need many.
@@ -45,8 +42,7 @@ pub(super) struct Prepared {
     sent_tokens: u64,
 }
 
-/// What an earlier attempt of a job came to, if the session has its turn. One that is far
-/// back shows when it is written again.
+/// What an earlier attempt of a job came to, if the session has its turn.
 pub(super) async fn taken(
     host: &Host,
     key: &SessionKey,
@@ -55,11 +51,10 @@ pub(super) async fn taken(
     let Some(fence) = &guard.fence else {
         return Ok(None);
     };
-    let read = host.sessions.read(key, Range::Window(RECENT)).await?;
-    is_meant(&read.session, guard.incarnation)?;
-    let name = fence.job.as_str();
-    let mut entries = read.entries.iter().rev();
-    let answer = entries.find(|entry| entry.key.as_deref() == Some(name));
+    let found = host.sessions.find_turn(key, fence.job.as_str()).await?;
+    is_meant(&found.session, guard.incarnation)?;
+    // It is the last message of its turn.
+    let answer = found.entries.last();
     Ok(answer.map(|answer| Reply {
         text: answer.message.content.text(),
         model: None,
@@ -68,7 +63,7 @@ pub(super) async fn taken(
         truncated: answer.message.extra.contains_key(TRUNCATED),
         trail: Vec::new(),
         repeated: true,
-        session: read.session.clone(),
+        session: found.session.clone(),
     }))
 }
 
@@ -188,13 +183,20 @@ impl Prepared {
             system: self.settings.system.clone(),
             messages,
             temperature: self.settings.temperature,
-            // One credential for one session: its prompt cache is there.
+            // The prompt cache is there.
+            credential: self.read.session.credential.as_deref().map(str::to_owned),
             session: Some(super::jobs::session_name(&self.read.session.key)),
             ..Request::default()
         }
     }
 
-    pub(super) fn turn(&self, text: &str, usage: Option<Usage>, truncated: bool) -> NewTurn {
+    pub(super) fn turn(
+        &self,
+        text: &str,
+        usage: Option<Usage>,
+        truncated: bool,
+        trail: &[Attempt],
+    ) -> NewTurn {
         // What was sent before has been counted before: the rest is this question's.
         let asked = |usage: Usage| usage.input_tokens.saturating_sub(self.sent_tokens);
         let new = |message, tokens: Option<u64>| NewMessage {
@@ -210,9 +212,14 @@ impl Prepared {
             new(Message::user(self.prompt.clone()), usage.map(asked)),
             new(answer, usage.map(|usage| usage.output_tokens)),
         ];
+        let answered = trail.last().filter(|attempt| {
+            // A name that a session cannot keep is no reason to lose the turn.
+            attempt.fault.is_none() && check_name("credential", &attempt.credential).is_ok()
+        });
         NewTurn {
             messages: self.summary.clone().into_iter().chain(said).collect(),
             key: self.guard.fence.as_ref().map(|f| f.job.as_str().into()),
+            credential: answered.map(|attempt| attempt.credential.as_str().into()),
         }
     }
 

@@ -161,7 +161,7 @@ pub(super) fn take(host: Arc<Host>, key: SessionKey, guard: Guard, ask: Ask) -> 
         }
         let trail = answer.trail();
         let truncated = finish_reason.as_deref().is_some_and(is_cut);
-        let turn = prepared.turn(&text, usage, truncated);
+        let turn = prepared.turn(&text, usage, truncated, &trail);
         begins_writing.store(true, Ordering::Release);
         let written = prepared.write(&host, &key, turn).await?;
         yield Piece::Done {

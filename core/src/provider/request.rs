@@ -36,6 +36,10 @@ pub struct Request {
     /// The conversation it belongs to: the sticky strategy keeps one on one credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The credential to be asked while it can be used, such as the one that answered last in
+    /// the conversation: else the pool's strategy chooses. No part of what is asked.
+    #[serde(skip_serializing)]
+    pub credential: Option<String>,
     /// So many of the first messages come again in later requests, with the system prompt:
     /// an endpoint that wants to be told what to cache is told.
     #[serde(skip_serializing_if = "Option::is_none")]

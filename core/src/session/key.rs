@@ -87,7 +87,7 @@ impl From<SessionKey> for Parts {
     }
 }
 
-pub(super) fn check_name(field: &'static str, name: &str) -> Result<(), SessionError> {
+pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), SessionError> {
     let problem = if name.is_empty() {
         "it is empty"
     } else if name.len() > NAME_LIMIT {

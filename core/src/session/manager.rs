@@ -52,6 +52,13 @@ pub trait SessionManager: Send + Sync + fmt::Debug {
     /// [`SessionError::UnknownSession`], or when the backend cannot be used.
     async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError>;
 
+    /// Reads the turn of that name, wherever it is, if the session knows it: no messages
+    /// otherwise. It knows the names of its last 32 turns that have one.
+    ///
+    /// # Errors
+    /// As [`SessionManager::read`].
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError>;
+
     /// Lists sessions, a page at a time.
     ///
     /// # Errors

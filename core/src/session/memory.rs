@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::manager::check_file;
-use super::query::unknown;
+use super::query::{Places, unknown};
 use super::rules::{Head, Tail};
 use super::{
     Entry, Guard, NewSession, Range, Session, SessionError, SessionFilter, SessionKey,
@@ -168,13 +168,19 @@ impl SessionManager for MemorySessions {
             let held = self.shared.held.lock();
             let kept = held.find(key)?;
             let places = range.places(&kept.head.session);
-            let at = |place: u64| kept.entries.get(usize::try_from(place).ok()?).cloned();
-            let wanted = places.single.into_iter().chain(places.from..places.to);
-            let bodies: Vec<_> = wanted.filter_map(at).collect();
-            (kept.head.session.clone(), bodies)
+            (kept.head.session.clone(), kept.bodies(places))
         };
-        let entries = bodies.iter().filter_map(|body| read(body)).collect();
-        Ok(Transcript::new(session, entries, range))
+        Ok(Transcript::new(session, entries(&bodies), range))
+    }
+
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
+        let (session, bodies) = {
+            let held = self.shared.held.lock();
+            let kept = held.find(key)?;
+            let bodies = kept.head.turn(name).map(|places| kept.bodies(places));
+            (kept.head.session.clone(), bodies.unwrap_or_default())
+        };
+        Ok(Transcript::of_turn(session, entries(&bodies)))
     }
 
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
@@ -302,12 +308,17 @@ impl SessionManager for MemorySessions {
 }
 
 impl Kept {
+    fn bodies(&self, places: Places) -> Vec<Box<str>> {
+        let at = |place: u64| self.entries.get(usize::try_from(place).ok()?).cloned();
+        let wanted = places.single.into_iter().chain(places.from..places.to);
+        wanted.filter_map(at).collect()
+    }
+
     fn tail(&self) -> Option<Tail> {
         let place = read(self.entries.last()?)?.turn;
-        let from = usize::try_from(place).ok()?;
-        let bodies = self.entries.get(from..)?.iter();
-        let bytes = bodies.map(|body| body.len() as u64).sum();
-        Some(Tail { place, bytes })
+        let turn = self.entries.get(usize::try_from(place).ok()?..)?;
+        let bodies: Vec<&[u8]> = turn.iter().map(|body| body.as_bytes()).collect();
+        Some(Tail::of(place, &bodies, self.head.session.summary))
     }
 }
 
@@ -345,6 +356,10 @@ fn file(name: &str, body: &Bytes) -> u64 {
     /// Its place among others.
     const PLACE: usize = 64;
     (name.len() + body.len() + PLACE) as u64
+}
+
+fn entries(bodies: &[Box<str>]) -> Vec<Entry> {
+    bodies.iter().filter_map(|body| read(body)).collect()
 }
 
 /// What was written here can be read.

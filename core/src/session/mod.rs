@@ -21,6 +21,7 @@ mod write;
 
 pub use entry::{Entry, EntryKind};
 pub use error::{CODES, SessionError};
+pub(crate) use key::check_name;
 pub use key::{NAME_LIMIT, SessionKey};
 pub use manager::{FILE_BYTES, FILE_LIMIT, SessionManager, SharedSessions};
 pub use query::{PAGE_LIMIT, READ_LIMIT, Range, SessionFilter, SessionPage, Transcript};

@@ -174,7 +174,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    fn run(from: u64, to: u64) -> Self {
+    pub(super) fn run(from: u64, to: u64) -> Self {
         Self {
             single: Vec::new(),
             from,
@@ -184,6 +184,15 @@ impl Places {
 }
 
 impl Transcript {
+    /// A turn's messages, or none.
+    pub(super) fn of_turn(session: Session, entries: Vec<Entry>) -> Self {
+        Self {
+            session,
+            entries,
+            reset: false,
+        }
+    }
+
     /// What was asked for of what was read.
     pub(super) fn new(session: Session, mut entries: Vec<Entry>, range: Range) -> Self {
         let mut reset = false;

@@ -2,13 +2,15 @@
 //! applies a write, and stores what came of it as one.
 
 mod attempts;
+mod stored;
 mod weight;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::stored::{Added, Tail};
 use super::drawn::drawn;
 use super::key::check_name;
-use super::query::unknown;
+use super::query::{Places, unknown};
 use super::session::check_description;
 use super::{
     Change, Entry, EntryKind, Fence, Guard, NewSession, NewTurn, Session, SessionError, SessionKey,
@@ -45,10 +47,11 @@ pub(super) struct Head {
     past: Vec<Fence>,
 }
 
-/// A turn by its first place and its name.
+/// A turn by its first and last place and its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Named {
     turn: u64,
+    last: u64,
     key: Box<str>,
 }
 
@@ -61,20 +64,6 @@ pub(super) struct Effect {
     pub(super) add: Vec<Added>,
     /// Nothing was done: a turn of that name is there.
     pub(super) repeated: bool,
-}
-
-/// The last turn: where it begins, and its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tail {
-    pub(super) place: u64,
-    pub(super) bytes: u64,
-}
-
-/// A message as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Added {
-    pub(super) place: u64,
-    pub(super) body: Box<str>,
 }
 
 impl Head {
@@ -97,6 +86,7 @@ impl Head {
             turns: 0,
             training: Vec::new(),
             summary: None,
+            credential: None,
             created_at: now,
             active_at: now,
             jobs: Vec::new(),
@@ -118,7 +108,7 @@ impl Head {
                 head.session.turns += 1;
             }
             if let Some(key) = entry.key.clone() {
-                head.remember_name(turn.1, key);
+                head.remember_name(turn.1, place, key);
             }
             let entry = Entry {
                 place,
@@ -146,18 +136,28 @@ impl Head {
         match verb {
             Verb::Append(turn) => {
                 check_turn(&turn)?;
-                if let Some(key) = &turn.key
-                    && self.names.iter().any(|named| named.key == *key)
+                if turn
+                    .key
+                    .as_deref()
+                    .is_some_and(|key| self.turn(key).is_some())
                 {
                     effect.repeated = true;
                     return Ok(effect);
                 }
                 effect.add = self.append(turn, now)?;
             }
-            Verb::Pop => effect.keep = self.pop(tail),
+            Verb::Pop => {
+                let turns = self.session.turns.saturating_sub(1);
+                effect.keep = tail.map(|tail| self.remove(tail, turns));
+            }
             Verb::Clear => {
                 if self.session.messages > 0 {
-                    effect.keep = Some(self.remove_from(0, 0, 0));
+                    let all = Tail {
+                        place: 0,
+                        bytes: self.session.bytes,
+                        summary: None,
+                    };
+                    effect.keep = Some(self.remove(all, 0));
                 }
             }
             Verb::Change(change) => self.change(change)?,
@@ -176,6 +176,13 @@ impl Head {
     /// Whether it may be cleaned up: idle since then, and no job at work.
     pub(super) fn is_idle(&self, since: EpochMillis, now: EpochMillis) -> bool {
         self.session.active_at <= since && self.session.jobs.iter().all(|job| job.until <= now)
+    }
+
+    /// Where the messages of the turn of that name are, if it is known.
+    pub(super) fn turn(&self, name: &str) -> Option<Places> {
+        let mut names = self.names.iter();
+        let named = names.find(|named| *named.key == *name)?;
+        Some(Places::run(named.turn, named.last + 1))
     }
 
     fn key(&self) -> &SessionKey {
@@ -201,6 +208,9 @@ impl Head {
     fn append(&mut self, turn: NewTurn, now: EpochMillis) -> Result<Vec<Added>, SessionError> {
         self.session.version += 1;
         self.session.turns += 1;
+        if turn.credential.is_some() {
+            self.session.credential = turn.credential;
+        }
         let first = self.session.messages;
         let count = turn.messages.len();
         let mut added = Vec::with_capacity(count);
@@ -217,19 +227,23 @@ impl Head {
             })?);
         }
         if let Some(key) = turn.key {
-            self.remember_name(first, key);
+            self.remember_name(first, self.session.messages - 1, key);
         }
         Ok(added)
     }
 
-    fn remember_name(&mut self, turn: u64, key: Box<str>) {
-        self.names.push(Named { turn, key });
+    fn remember_name(&mut self, turn: u64, last: u64, key: Box<str>) {
+        self.names.push(Named { turn, last, key });
         let over = self.names.len().saturating_sub(NAMES_KEPT);
         self.names.drain(..over);
     }
 
     fn push(&mut self, entry: Entry) -> Result<Added, SessionError> {
-        let body = serde_json::to_string(&entry)
+        let before = match entry.kind {
+            EntryKind::Summary => self.session.summary,
+            _ => None,
+        };
+        let body = stored::body(&entry, before)
             .map_err(|e| SessionError::invalid("message", e.to_string()))?;
         let size = body.len() as u64;
         if size > MESSAGE_BYTES {
@@ -261,29 +275,23 @@ impl Head {
         }
         Ok(Added {
             place: entry.place,
-            body: body.into(),
+            body,
         })
     }
 
-    fn pop(&mut self, tail: Option<Tail>) -> Option<u64> {
-        let tail = tail?;
-        let turns = self.session.turns.saturating_sub(1);
-        let bytes = self.session.bytes.saturating_sub(tail.bytes);
-        Some(self.remove_from(tail.place, turns, bytes))
-    }
-
-    fn remove_from(&mut self, place: u64, turns: u64, bytes: u64) -> u64 {
+    /// Removes the messages of a tail, so that so many turns are left. Gives its place.
+    fn remove(&mut self, tail: Tail, turns: u64) -> u64 {
         let session = &mut self.session;
         session.version += 1;
         session.removed_at = session.version;
-        session.messages = place;
+        session.messages = tail.place;
         session.turns = turns;
-        session.bytes = bytes;
-        session.training.retain(|at| *at < place);
-        session.summary = session.summary.filter(|at| *at < place);
+        session.bytes = session.bytes.saturating_sub(tail.bytes);
+        session.training.retain(|at| *at < tail.place);
+        session.summary = tail.summary;
         // The turns that went may be asked for again under their names.
-        self.names.retain(|named| named.turn < place);
-        place
+        self.names.retain(|named| named.turn < tail.place);
+        tail.place
     }
 
     fn change(&mut self, change: Change) -> Result<(), SessionError> {
@@ -310,6 +318,8 @@ fn check_turn(turn: &NewTurn) -> Result<(), SessionError> {
         return Err(SessionError::invalid("messages", "there are none: add one"));
     }
     let key = turn.key.as_deref();
+    let credential = turn.credential.as_deref();
+    credential.map_or(Ok(()), |id| check_name("credential", id))?;
     let mut messages = turn.messages.iter();
     messages.try_for_each(|new| check_message(&new.message, key))
 }

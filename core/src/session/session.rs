@@ -48,6 +48,9 @@ pub struct Session {
     /// The place of the last message that sums up those before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<u64>,
+    /// The credential that answered last in it, which its next turn would rather have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Box<str>>,
     /// When it was made, in epoch milliseconds.
     pub created_at: EpochMillis,
     /// When it was last written to or touched.

@@ -28,6 +28,10 @@ enum Wish {
         key: SessionKey,
         range: Range,
     },
+    FindTurn {
+        key: SessionKey,
+        name: String,
+    },
     Append {
         key: SessionKey,
         #[serde(default)]
@@ -142,6 +146,7 @@ pub async fn perform(sessions: &dyn SessionManager, wish: &str) -> Result<String
         Wish::Create { session } => told(&sessions.create(*session).await?),
         Wish::Get { key } => told(&sessions.get(&key).await?),
         Wish::Read { key, range } => told(&sessions.read(&key, range).await?),
+        Wish::FindTurn { key, name } => told(&sessions.find_turn(&key, &name).await?),
         Wish::Append { key, guard, turn } => write(key, guard, Verb::Append(turn)).await,
         Wish::Pop { key, guard } => write(key, guard, Verb::Pop).await,
         Wish::Clear { key, guard } => write(key, guard, Verb::Clear).await,

@@ -73,6 +73,9 @@ pub struct NewTurn {
     /// session's last 32 is not added again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Box<str>>,
+    /// The credential that answered, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Box<str>>,
 }
 
 /// A message to be added.
@@ -151,7 +154,7 @@ impl NewTurn {
     pub fn of(messages: Vec<Message>) -> Self {
         Self {
             messages: messages.into_iter().map(NewMessage::from).collect(),
-            key: None,
+            ..Self::default()
         }
     }
 

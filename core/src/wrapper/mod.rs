@@ -241,7 +241,7 @@ impl Inner {
 }
 
 impl Ask {
-    /// What a request needs: its model, its session, and a guess at its tokens.
+    /// What a request needs: its model, its session and credential, a guess at its tokens.
     #[must_use]
     pub fn of(request: &Request) -> Self {
         // About four bytes a token in the languages of most prompts; the usage
@@ -250,6 +250,7 @@ impl Ask {
         Self {
             model: request.model.clone(),
             session: request.session.clone(),
+            credential: request.credential.clone(),
             tokens: read + u64::from(request.max_tokens.unwrap_or(0)),
         }
     }

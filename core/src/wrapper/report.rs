@@ -116,6 +116,7 @@ impl Ask {
             model: options.model,
             session: options.session,
             tokens: options.tokens,
+            ..Self::default()
         })
     }
 }

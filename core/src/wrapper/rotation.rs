@@ -27,6 +27,9 @@ pub struct Ask {
     pub model: Option<String>,
     /// The conversation it belongs to, for the sticky strategy.
     pub session: Option<String>,
+    /// The credential that it would rather have; without it, or while that cannot be used, the
+    /// pool's strategy chooses.
+    pub credential: Option<String>,
     /// The tokens it is expected to cost, for token limits.
     pub tokens: u64,
 }
@@ -243,6 +246,7 @@ impl Rotation {
         let want = Want {
             model: model.as_deref(),
             session: self.ask.session.as_deref(),
+            credential: self.ask.credential.as_deref(),
             tokens: self.ask.tokens,
         };
         match target.pool.acquire(&want, remaining).await {

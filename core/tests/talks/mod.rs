@@ -11,8 +11,8 @@ use credential_rotation::conversation::jobs::{self, GENERATION, TRAINING};
 use credential_rotation::conversation::{
     Brief, Conversation, ConversationSettings, Conversations, Material,
 };
-use credential_rotation::job::worker::{Handlers, Worker};
-use credential_rotation::job::{JobId, JobSpec, SharedJobs};
+use credential_rotation::job::worker::{Handlers, Worker, WorkerHandle, WorkerReport};
+use credential_rotation::job::{JobError, JobId, JobSpec, SharedJobs};
 use credential_rotation::session::{
     Guard, NewSession, Range, Session, SessionError, SessionFilter, SessionKey, SessionManager,
     SessionPage, SharedSessions, Transcript, Verb, Write, Written,
@@ -21,6 +21,7 @@ use credential_rotation::testing::{Scenario, SimulatedEndpoint};
 use credential_rotation::wrapper::{Wrapper, WrapperOptions};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
@@ -37,7 +38,12 @@ impl Place {
 
     /// With sessions there, or in a file of its own.
     pub(crate) async fn over(url: Option<&str>, steps: Value) -> Self {
-        let scenario = json!({ "keys": { "sk-secret-a": steps } }).to_string();
+        Self::of(url, json!({ "sk-secret-a": steps })).await
+    }
+
+    /// With what the endpoint says to each key.
+    pub(crate) async fn of(url: Option<&str>, keys: Value) -> Self {
+        let scenario = json!({ "keys": keys }).to_string();
         let scenario = Scenario::from_json(&scenario).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let own = format!("sqlite:{}", folder.path().join("sessions.db").display());
@@ -55,9 +61,16 @@ impl Place {
     }
 
     pub(crate) fn wrapper(&self) -> Wrapper {
+        self.wrapper_of(&["a"], 0)
+    }
+
+    /// With these credentials, in turn.
+    pub(crate) fn wrapper_of(&self, ids: &[&str], max_retries: u32) -> Wrapper {
+        let credential = |id: &&str| json!({ "id": id, "secret": format!("sk-secret-{id}") });
         let options = json!({
             "provider": "anthropic", "base_url": self.endpoint.url(), "model": "sim-1",
-            "max_retries": 0, "credentials": [{"id": "a", "secret": "sk-secret-a"}],
+            "max_retries": max_retries,
+            "credentials": ids.iter().map(credential).collect::<Vec<_>>(),
         });
         let options = WrapperOptions::from_json(&options.to_string());
         options.unwrap().build().unwrap()
@@ -124,6 +137,26 @@ pub(crate) fn worker(jobs: &SharedJobs, conversations: &Conversations) -> Worker
         .unwrap()
 }
 
+/// A worker at work.
+pub(crate) struct Running {
+    handle: WorkerHandle,
+    run: JoinHandle<Result<WorkerReport, JobError>>,
+}
+
+impl Running {
+    pub(crate) fn start(worker: Worker) -> Self {
+        let handle = worker.handle();
+        let run = tokio::spawn(worker.run(std::future::pending()));
+        Self { handle, run }
+    }
+
+    /// Until it has ended what it has.
+    pub(crate) async fn stop(self) {
+        self.handle.stop();
+        self.run.await.unwrap().unwrap();
+    }
+}
+
 /// The handlers of conversations' jobs, to be given to a drain.
 pub(crate) fn handlers(conversations: &Conversations) -> Handlers {
     let handler = jobs::handler(conversations);
@@ -176,6 +209,10 @@ impl SessionManager for Gate {
 
     async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError> {
         self.sessions.read(key, range).await
+    }
+
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
+        self.sessions.find_turn(key, name).await
     }
 
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {

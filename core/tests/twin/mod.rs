@@ -139,6 +139,14 @@ impl fmt::Debug for Twin {
     }
 }
 
+fn transcript(mut told: Value) -> Transcript {
+    Transcript {
+        session: session(&mut told),
+        entries: serde_json::from_value(told["entries"].take()).unwrap(),
+        reset: told["reset"].as_bool().unwrap(),
+    }
+}
+
 fn session(told: &mut Value) -> Session {
     serde_json::from_value(told["session"].take()).unwrap()
 }
@@ -178,12 +186,12 @@ impl SessionManager for Twin {
 
     async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError> {
         let wish = json!({ "verb": "read", "key": key, "range": range });
-        let mut told: Value = self.ask(wish).await?;
-        Ok(Transcript {
-            session: session(&mut told),
-            entries: serde_json::from_value(told["entries"].take()).unwrap(),
-            reset: told["reset"].as_bool().unwrap(),
-        })
+        Ok(transcript(self.ask(wish).await?))
+    }
+
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
+        let wish = json!({ "verb": "find_turn", "key": key, "name": name });
+        Ok(transcript(self.ask(wish).await?))
     }
 
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {

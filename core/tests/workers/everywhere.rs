@@ -158,7 +158,7 @@ async fn the_outcome_of_a_lost_lease_is_dropped() {
     for place in everywhere().await {
         let begun = Arc::new(Semaphore::new(0));
         let begins = Arc::clone(&begun);
-        let worker = place.worker().lease(Duration::from_millis(600));
+        let worker = place.worker().lease(Duration::from_millis(1_500));
         let worker = worker.default_handler(move |job: Context| {
             begins.add_permits(1);
             async move {
@@ -255,8 +255,9 @@ fn rival(jobs: SharedJobs) -> std::thread::JoinHandle<u64> {
 }
 
 #[tokio::test]
-async fn a_handler_that_blocks_its_runtime_for_ten_leases_keeps_its_job() {
-    const LEASE: Duration = Duration::from_millis(400);
+async fn a_handler_that_blocks_its_runtime_for_four_leases_keeps_its_job() {
+    /// So long that a busy machine keeps it.
+    const LEASE: Duration = Duration::from_millis(1_500);
     for place in shared().await {
         let another = Arc::clone(&place.another);
         let rivals = Arc::new(Mutex::new(None));
@@ -265,7 +266,7 @@ async fn a_handler_that_blocks_its_runtime_for_ten_leases_keeps_its_job() {
         let worker = worker.default_handler(move |_: Context| {
             let rival = rival(Arc::clone(&another));
             // The only thread of this runtime.
-            std::thread::sleep(LEASE * 10);
+            std::thread::sleep(LEASE * 4);
             *kept.lock().unwrap() = Some(rival);
             std::future::ready(Ok(Payload::NULL))
         });

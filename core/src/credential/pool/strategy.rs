@@ -36,6 +36,8 @@ pub struct Want<'a> {
     pub model: Option<&'a str>,
     /// The conversation it belongs to.
     pub session: Option<&'a str>,
+    /// The id of the credential that it would rather have, if there is such a one.
+    pub credential: Option<&'a str>,
     /// The tokens it is expected to cost.
     pub tokens: u64,
 }
@@ -88,6 +90,9 @@ impl Slots {
     }
 
     pub(crate) fn pick(&mut self, want: &Want<'_>, now: EpochMillis) -> Pick {
+        if let Some(index) = self.wanted(want, now) {
+            return Pick::Slot(index);
+        }
         let chosen = match (self.strategy, want.session) {
             (Strategy::RoundRobin, _) | (Strategy::Sticky, None) => self.next_in_turn(want, now),
             (Strategy::FillFirst, _) => self.first_ready(want, now),
@@ -106,6 +111,13 @@ impl Slots {
         self.all.get_mut(index).is_some_and(|slot| {
             slot.readiness(want.model, want.tokens, now, probe) == Readiness::Ready
         })
+    }
+
+    // Whose turn it is among the others is not changed by it.
+    fn wanted(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        let id = want.credential?;
+        let index = self.all.iter().position(|s| s.credential.id() == id)?;
+        self.ready(index, want, now).then_some(index)
     }
 
     fn next_in_turn(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {

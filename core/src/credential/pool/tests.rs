@@ -127,6 +127,55 @@ async fn a_session_sticks_detours_and_returns() {
 }
 
 #[tokio::test]
+async fn who_wants_a_credential_gets_it_while_it_can_be_used_whatever_the_strategy() {
+    let strategies = [
+        Strategy::RoundRobin,
+        Strategy::Weighted,
+        Strategy::LeastBusy,
+        Strategy::FillFirst,
+        Strategy::Sticky,
+    ];
+    for strategy in strategies {
+        let (pool, clock) = pool_of(keys(3), strategy);
+        let want = |credential| Want {
+            session: Some("conversation-7"),
+            credential: Some(credential),
+            ..Want::default()
+        };
+        for _ in 0..3 {
+            assert_eq!(succeed(&pool, &want("k2")).await, "k2", "{strategy:?}");
+        }
+        let rest = Duration::from_millis(50);
+        pool.cool("k2", rest, "rate_limited").await.unwrap();
+        assert_ne!(succeed(&pool, &want("k2")).await, "k2", "{strategy:?}");
+        clock.0.fetch_add(50, Ordering::SeqCst);
+        assert_eq!(succeed(&pool, &want("k2")).await, "k2", "{strategy:?}");
+        // One of another pool is no reason to refuse.
+        succeed(&pool, &want("elsewhere")).await;
+    }
+    let (pool, _) = pool_of(keys(3), Strategy::RoundRobin);
+    let want = Want {
+        credential: Some("k0"),
+        ..Want::default()
+    };
+    let mut order = Vec::new();
+    for want in [
+        Want::default(),
+        want,
+        Want::default(),
+        want,
+        Want::default(),
+    ] {
+        order.push(succeed(&pool, &want).await);
+    }
+    assert_eq!(
+        order,
+        ["k0", "k0", "k1", "k0", "k2"],
+        "others keep their turns"
+    );
+}
+
+#[tokio::test]
 async fn sessions_spread_over_the_pool() {
     let (pool, _) = pool_of(keys(4), Strategy::Sticky);
     let mut counts = HashMap::<String, u32>::new();

@@ -3,11 +3,14 @@
 //! The same semantics as the other backends, for tests, small services and work that
 //! may be lost with its process.
 
+mod book;
 mod fair;
 mod line;
+mod listing;
 mod news;
+mod work;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +20,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::line::Line;
-use self::news::News;
+use self::book::Book;
 use super::feed::Feed;
 use super::{
     Enqueued, EventStream, Exchange, Exchanged, Job, JobError, JobEvent, JobFilter, JobId,
     JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits,
     Renewal, Report, Schedule, What, check_queue,
 };
-use crate::clock::{self, Clock, EpochMillis, SystemClock, millis, term};
-
-/// How long a worker that is silent is still said to be there.
-const PRESENCE: Duration = Duration::from_secs(30);
+use crate::clock::{Clock, EpochMillis, SystemClock, millis, term};
 
 /// Jobs in this process. Clones share them.
 #[derive(Clone)]
@@ -43,14 +42,6 @@ struct Shared {
     cancels: Feed,
     clock: Arc<dyn Clock>,
     closed: CancellationToken,
-}
-
-#[derive(Default)]
-struct Book {
-    lines: BTreeMap<Arc<str>, Line>,
-    schedules: BTreeMap<String, Schedule>,
-    roles: HashMap<String, (String, EpochMillis)>,
-    workers: BTreeMap<String, Presence>,
 }
 
 impl MemoryJobs {
@@ -74,58 +65,6 @@ impl MemoryJobs {
             }),
         }
     }
-
-    fn news(&self) -> News {
-        let followed = self.shared.events.is_followed();
-        News::at(&*self.shared.clock, followed)
-    }
-
-    fn bell(&self, queue: &str) -> Arc<Notify> {
-        let mut bells = self.shared.bells.lock();
-        if let Some(bell) = bells.get(queue) {
-            return Arc::clone(bell);
-        }
-        Arc::clone(bells.entry(queue.into()).or_default())
-    }
-
-    /// Does something with one queue, and tells of it.
-    fn on_line<T>(&self, queue: &str, work: impl FnOnce(&mut Line, &mut News) -> T) -> T {
-        let mut news = self.news();
-        let done = {
-            let mut book = self.shared.book.lock();
-            let done = work(book.line(queue), &mut news);
-            self.publish(&mut news);
-            done
-        };
-        if news.rung {
-            self.bell(queue).notify_one();
-        }
-        done
-    }
-
-    /// Tells of what was done, under its lock: so it is told in the order in which it was done.
-    fn publish(&self, news: &mut News) {
-        for event in news.events.drain(..) {
-            self.shared.events.send(event);
-        }
-    }
-
-    /// Does something with the first queue that has the job.
-    fn on_job<T>(&self, id: &JobId, work: impl Fn(&mut Line, &mut News) -> Option<T>) -> Option<T> {
-        let mut news = self.news();
-        let (queue, done) = {
-            let mut book = self.shared.book.lock();
-            let mut lines = book.lines.values_mut();
-            let line = lines.find(|line| line.entry(id).is_some())?;
-            let done = work(line, &mut news);
-            self.publish(&mut news);
-            (Arc::clone(&line.name), done)
-        };
-        if news.rung {
-            self.bell(&queue).notify_one();
-        }
-        done
-    }
 }
 
 impl Default for MemoryJobs {
@@ -137,18 +76,6 @@ impl Default for MemoryJobs {
 impl fmt::Debug for MemoryJobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MemoryJobs")
-    }
-}
-
-impl Book {
-    fn line(&mut self, queue: &str) -> &mut Line {
-        if !self.lines.contains_key(queue) {
-            let name: Arc<str> = queue.into();
-            self.lines.insert(Arc::clone(&name), Line::new(name));
-        }
-        self.lines
-            .entry(queue.into())
-            .or_insert_with_key(|name| Line::new(Arc::clone(name)))
     }
 }
 
@@ -287,31 +214,8 @@ impl JobManager for MemoryJobs {
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobPage, JobError> {
-        let (page, now) = (filter.page(), self.shared.clock.now());
-        let after = filter.mark(|mark| {
-            let (sequence, queue) = mark.split_once('|')?;
-            Some((sequence.parse::<u64>().ok()?, queue.to_owned()))
-        })?;
-        let is_behind = |sequence: u64, job: &Job| {
-            let place = (sequence, &*job.spec.queue);
-            let after = after.as_ref();
-            after.is_none_or(|(sequence, queue)| place > (*sequence, queue))
-        };
-        let book = self.shared.book.lock();
-        let mut jobs: Vec<(u64, Job)> = book
-            .lines
-            .values()
-            .flat_map(|line| line.jobs(now))
-            .filter(|(sequence, job)| is_behind(*sequence, job) && filter.fits(job))
-            .collect();
-        drop(book);
-        jobs.sort_by(|(a, one), (b, another)| (a, &one.spec.queue).cmp(&(b, &another.spec.queue)));
-        let more = jobs.len() > page;
-        jobs.truncate(page);
-        let mark = |(sequence, job): &(u64, Job)| format!("{sequence}|{}", job.spec.queue);
-        let next = jobs.last().filter(|_| more).map(mark);
-        let jobs = jobs.into_iter().map(|(_, job)| job).collect();
-        Ok(JobPage { jobs, next })
+        let now = self.shared.clock.now();
+        listing::page(&self.shared.book, filter, now)
     }
 
     async fn counts(&self) -> Result<Vec<QueueCounts>, JobError> {
@@ -401,14 +305,8 @@ impl JobManager for MemoryJobs {
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>, JobError> {
-        Ok(self
-            .shared
-            .book
-            .lock()
-            .schedules
-            .values()
-            .cloned()
-            .collect())
+        let book = self.shared.book.lock();
+        Ok(book.schedules.values().cloned().collect())
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -417,30 +315,12 @@ impl JobManager for MemoryJobs {
 
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
         let now = self.shared.clock.now();
-        let mut book = self.shared.book.lock();
-        let taken = book
-            .roles
-            .get(role)
-            .is_some_and(|(by, until)| by != holder && *until > now);
-        if !taken {
-            let until = now.saturating_add(clock::term(term));
-            book.roles
-                .insert(role.to_owned(), (holder.to_owned(), until));
-        }
-        Ok(!taken)
+        Ok(self.shared.book.lock().lead(role, holder, term, now))
     }
 
     async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
         let now = self.shared.clock.now();
-        let mut book = self.shared.book.lock();
-        let seen_at = now;
-        let presence = Presence {
-            seen_at,
-            ..presence.clone()
-        };
-        book.workers.insert(presence.key(), presence);
-        book.workers
-            .retain(|_, worker| worker.seen_at.saturating_add(millis(PRESENCE)) > now);
+        self.shared.book.lock().announce(presence, now);
         Ok(())
     }
 
@@ -451,9 +331,7 @@ impl JobManager for MemoryJobs {
 
     async fn workers(&self) -> Result<Vec<Presence>, JobError> {
         let now = self.shared.clock.now();
-        let book = self.shared.book.lock();
-        let there = |worker: &&Presence| worker.seen_at.saturating_add(millis(PRESENCE)) > now;
-        Ok(book.workers.values().filter(there).cloned().collect())
+        Ok(self.shared.book.lock().present(now))
     }
 
     async fn events(&self) -> Result<EventStream, JobError> {

@@ -30,10 +30,10 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, 
     serde_json::from_slice(text).map_err(|_| garbled().into())
 }
 
-pub(super) fn length(value: &Value) -> usize {
+pub(super) fn bytes(value: &Value) -> &[u8] {
     match value {
-        Value::BulkString(text) => text.len(),
-        _ => 0,
+        Value::BulkString(text) => text,
+        _ => &[],
     }
 }
 

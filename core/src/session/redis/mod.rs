@@ -186,6 +186,26 @@ impl SessionManager for RedisSessions {
         Err(SessionError::Job(garbled()))
     }
 
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
+        let mut seen = self.head(key).await?;
+        for _ in 0..TRIES {
+            let Some(places) = seen.turn(name) else {
+                return Ok(Transcript::of_turn(seen.session.clone(), Vec::new()));
+            };
+            let call = self.call(key.owner(), "read").with(key.id()).with("run");
+            let call = call.number(places.from).number(places.to - 1);
+            let Some((head, entries)) = transcript(self.run(call).await?)? else {
+                return Err(unknown(key));
+            };
+            if head.turn(name) == Some(places) {
+                return Ok(Transcript::of_turn(head.session, entries));
+            }
+            // It went on in between, and the turn with it.
+            seen = Arc::new(head);
+        }
+        Err(SessionError::Job(garbled()))
+    }
+
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
         let mark = filter.mark()?;
         if let Some(owner) = &filter.owner {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::{Value, cmd};
 
 use super::RedisSessions;
-use super::answers::{bodies, bodies_of, length, parse};
+use super::answers::{bodies, bodies_of, bytes, parse};
 use super::script::{Call, owner_prefix};
 use crate::job::JobError;
 use crate::session::query::unknown;
@@ -58,8 +58,8 @@ impl RedisSessions {
         };
         let place = parse::<Entry>(last)?.turn;
         let turn = bodies_of(self.run(run(place)).await?)?;
-        let bytes = turn.iter().map(|body| length(body) as u64).sum();
-        Ok(Some(Tail { place, bytes }))
+        let turn: Vec<&[u8]> = turn.iter().map(bytes).collect();
+        Ok(Some(Tail::of(place, &turn, head.session.summary)))
     }
 
     /// Decides by the head that was seen last, and has a call store what that came to; by the

@@ -4,6 +4,7 @@
 //! writes share a transaction; reads go beside it.
 
 mod engine;
+mod idle;
 mod listing;
 mod rows;
 mod schema;
@@ -28,9 +29,6 @@ use super::{
 };
 use crate::clock::{Clock, EpochMillis, SystemClock, millis};
 use crate::job::sqlite::trouble::{self, count};
-
-/// Sessions that one step of a clean-up looks at.
-const STEP: usize = 500;
 
 /// Sessions in a file. Clones share them.
 ///
@@ -142,8 +140,8 @@ impl SessionManager for SqliteSessions {
             let Some((row, mut head)) = rows::find(db, &key)? else {
                 return Ok(Err(unknown(&key)));
             };
-            let tail = match (&write.verb, head.session.messages) {
-                (Verb::Pop, messages @ 1..) => rows::tail(db, row, messages - 1)?,
+            let tail = match write.verb {
+                Verb::Pop => rows::tail(db, row, &head.session)?,
                 _ => None,
             };
             let effect = match head.apply(write, tail, now) {
@@ -181,6 +179,22 @@ impl SessionManager for SqliteSessions {
         found.ok_or_else(|| unknown(key))
     }
 
+    async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
+        let (wanted, name) = (key.clone(), name.to_owned());
+        let read = move |db: &rusqlite::Connection| {
+            let Some((row, head)) = rows::find(db, &wanted)? else {
+                return Ok(None);
+            };
+            let entries = match head.turn(&name) {
+                Some(places) => rows::messages(db, row, &places)?,
+                None => Vec::new(),
+            };
+            Ok(Some(Transcript::of_turn(head.session, entries)))
+        };
+        let found = self.engine()?.read(read).await?;
+        found.ok_or_else(|| unknown(key))
+    }
+
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {
         let (wanted, mark) = (filter.clone(), filter.mark()?);
         let list = move |db: &rusqlite::Connection| listing::list(db, &wanted, mark.as_ref());
@@ -205,26 +219,13 @@ impl SessionManager for SqliteSessions {
     async fn clean_up(&self, idle: Duration) -> Result<usize, SessionError> {
         let now = self.home.clock.now();
         let since = now.saturating_sub(millis(idle));
-        let (mut after, mut removed) = (0, 0);
-        loop {
-            let step = move |db: &rusqlite::Connection| {
-                let found = rows::idle(db, since, after, STEP)?;
-                let mut gone = 0;
-                for (row, head) in &found {
-                    if head.is_idle(since, now) {
-                        rows::delete(db, *row)?;
-                        gone += 1;
-                    }
-                }
-                Ok(Ok((found.last().map(|(row, _)| *row), gone)))
-            };
-            let (last, gone) = self.engine()?.write(step).await?;
-            removed += gone;
-            match last {
-                Some(last) => after = last,
-                None => return Ok(removed),
-            }
+        let (mut after, mut removed) = (Some(idle::FIRST), 0);
+        while let Some(place) = after {
+            let step = move |db: &rusqlite::Connection| idle::remove(db, since, now, place).map(Ok);
+            let (next, gone) = self.engine()?.write(step).await?;
+            (after, removed) = (next, removed + gone);
         }
+        Ok(removed)
     }
 
     async fn put_file(

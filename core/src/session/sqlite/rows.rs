@@ -2,11 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::clock::EpochMillis;
-use crate::job::sqlite::trouble::{count, number, unreadable};
+use crate::job::sqlite::trouble::{number, unreadable};
 use crate::session::query::Places;
 use crate::session::rules::{Added, Head, Tail};
-use crate::session::{Entry, SessionKey};
+use crate::session::{Entry, Range, Session, SessionKey};
 
 /// A session's row number and its head.
 pub(super) fn find(db: &Connection, key: &SessionKey) -> rusqlite::Result<Option<(i64, Head)>> {
@@ -65,26 +64,18 @@ pub(super) fn cut(db: &Connection, row: i64, place: u64) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// The last turn, told by the place of the last message.
-pub(super) fn tail(db: &Connection, row: i64, last: u64) -> rusqlite::Result<Option<Tail>> {
-    let places = Places {
-        single: vec![last],
-        from: 0,
-        to: 0,
-    };
-    let Some(last) = messages(db, row, &places)?.pop() else {
+/// The last turn of a session.
+pub(super) fn tail(db: &Connection, row: i64, session: &Session) -> rusqlite::Result<Option<Tail>> {
+    let Some(last) = messages(db, row, &Range::Last(1).places(session))?.pop() else {
         return Ok(None);
     };
-    let bytes: i64 = db
+    let bodies: Vec<String> = db
         .prepare_cached(
-            "SELECT coalesce(sum(length(CAST(body AS BLOB))), 0) FROM message
-             WHERE session = ?1 AND place >= ?2",
+            "SELECT body FROM message WHERE session = ?1 AND place >= ?2 ORDER BY place",
         )?
-        .query_row([row, number(last.turn)], |found| found.get(0))?;
-    Ok(Some(Tail {
-        place: last.turn,
-        bytes: count(bytes),
-    }))
+        .query_map([row, number(last.turn)], |found| found.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Tail::of(last.turn, &bodies, session.summary)))
 }
 
 /// The messages behind a version, or all if some were removed since.
@@ -129,23 +120,6 @@ pub(super) fn messages(db: &Connection, row: i64, places: &Places) -> rusqlite::
         found.push(parse(row.get_ref(0)?.as_str()?)?);
     }
     Ok(found)
-}
-
-/// Sessions that were not used since then: their rows and heads, at most so many.
-pub(super) fn idle(
-    db: &Connection,
-    since: EpochMillis,
-    after: i64,
-    most: usize,
-) -> rusqlite::Result<Vec<(i64, Head)>> {
-    let mut query = db.prepare_cached(
-        "SELECT number, head FROM session INDEXED BY session_idle
-         WHERE active_at <= ?1 AND number > ?2 ORDER BY number LIMIT ?3",
-    )?;
-    let rows = query.query_map(params![number(since), after, number(most as u64)], |row| {
-        Ok((row.get(0)?, parse(row.get_ref(1)?.as_str()?)?))
-    })?;
-    rows.collect()
 }
 
 pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {

@@ -164,6 +164,45 @@ pub(super) async fn a_turn_that_is_there_keeps_its_name(store: Store) {
     assert!(!named(&store.another, &key, "a").await);
 }
 
+pub(super) async fn a_turn_is_found_by_its_name_wherever_it_is(store: Store) {
+    let key = made(&store, "s").await;
+    let append = |name: &str| {
+        let turn = turn(name, &format!("re {name}")).keyed(name);
+        store.one.append(&key, Guard::default(), turn)
+    };
+    let find = |name: &'static str| {
+        let found = store.another.find_turn(&key, name);
+        async move { texts(&found.await.unwrap().entries) }
+    };
+    say(&store.one, &key, "before").await;
+    append("j").await.unwrap();
+    for _ in 0..60 {
+        say(&store.one, &key, "behind").await;
+    }
+    append("k").await.unwrap();
+    let found = store.another.find_turn(&key, "j").await.unwrap();
+    assert_eq!(texts(&found.entries), ["j", "re j"]);
+    let last = (found.entries[0].place, found.entries[1].key.as_deref());
+    assert_eq!((last, found.session.turns), ((2, Some("j")), 63));
+    assert_eq!(find("k").await, ["k", "re k"]);
+    assert!(find("l").await.is_empty());
+    // In copies too.
+    let forked = store.one.fork(&key, None).await.unwrap().key;
+    let found = store.another.find_turn(&forked, "j").await.unwrap();
+    assert_eq!(texts(&found.entries), ["j", "re j"]);
+    store.one.pop(&key, Guard::default()).await.unwrap();
+    assert!(find("k").await.is_empty());
+    for n in 0..31 {
+        append(&n.to_string()).await.unwrap();
+    }
+    assert_eq!(find("j").await, ["j", "re j"]);
+    append("one more").await.unwrap();
+    assert!(find("j").await.is_empty(), "32 names are known");
+    let foreign = SessionKey::new("bob", key.id()).unwrap();
+    let found = store.another.find_turn(&foreign, "k").await;
+    assert_eq!(code(found), "unknown_session");
+}
+
 pub(super) async fn eight_who_write_at_once_lose_and_double_nothing(store: Store) {
     const TURNS: usize = 20;
     let key = made(&store, "s").await;

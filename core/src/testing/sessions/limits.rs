@@ -29,7 +29,7 @@ pub(super) async fn what_is_over_a_limit_is_refused_and_changes_nothing(store: S
     };
     let lessons = NewTurn {
         messages: vec![lesson; TRAINING_LIMIT + 1],
-        key: None,
+        ..NewTurn::default()
     };
     let large = Message::user("x".repeat(size(MESSAGE_BYTES) - 1_000));
     let full = vec![large; size(SESSION_BYTES / MESSAGE_BYTES) + 1];

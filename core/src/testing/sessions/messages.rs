@@ -81,7 +81,7 @@ pub(super) async fn a_window_has_what_trains_and_the_last(store: Store) {
         };
         NewTurn {
             messages: vec![message(&format!("{kind:?}"))],
-            key: None,
+            ..NewTurn::default()
         }
     };
     let append = |turn| store.one.append(&key, Guard::default(), turn);
@@ -124,6 +124,46 @@ pub(super) async fn the_last_turn_goes_as_one(store: Store) {
     assert_eq!(entries[2].place, 2, "places have no gaps");
     for left in [2, 0, 0] {
         assert_eq!(pop().await.unwrap().messages, left);
+    }
+}
+
+pub(super) async fn behind_a_removal_the_summary_before_it_holds_again(store: Store) {
+    let key = made(&store, "s").await;
+    // Each turn by the kinds of its messages, and the last summary behind it.
+    let turns = [
+        ("s", Some(0)),
+        ("t", Some(0)),
+        ("ss", Some(3)),
+        ("st", Some(4)),
+        ("t", Some(4)),
+    ];
+    for (kinds, summary) in turns {
+        let new = |kind| NewMessage {
+            kind: match kind {
+                's' => EntryKind::Summary,
+                _ => EntryKind::Talk,
+            },
+            ..NewMessage::from(Message::user("x"))
+        };
+        let turn = NewTurn {
+            messages: kinds.chars().map(new).collect(),
+            ..NewTurn::default()
+        };
+        let written = store.one.append(&key, Guard::default(), turn).await;
+        assert_eq!(written.unwrap().session.summary, summary);
+    }
+    // Copies know what was before as well.
+    let lines = store.one.export(&key).await.unwrap();
+    let forked = store.one.fork(&key, None).await.unwrap();
+    let imported = store.another.import("bob", None, &lines).await.unwrap();
+    for key in [key, forked.key, imported.key] {
+        let left = turns[..4].iter().rev().map(|(_, summary)| *summary);
+        for summary in left.chain([None]) {
+            let popped = store.another.pop(&key, Guard::default()).await.unwrap();
+            assert_eq!(popped.summary, summary, "{} messages", popped.messages);
+            let seen = store.one.get(&key).await.unwrap();
+            assert_eq!((seen.summary, seen.bytes == 0), (summary, seen.turns == 0));
+        }
     }
 }
 

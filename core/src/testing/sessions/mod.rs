@@ -89,6 +89,7 @@ checks! {
         since_a_version_comes_what_is_new_and_all_behind_a_removal,
         a_window_has_what_trains_and_the_last,
         the_last_turn_goes_as_one,
+        behind_a_removal_the_summary_before_it_holds_again,
         a_cleared_session_begins_anew,
         names_tags_and_settings_change,
         the_bytes_add_up;
@@ -104,6 +105,7 @@ checks! {
         an_attempt_whose_time_is_up_is_not_forgotten,
         a_turn_of_the_same_name_is_added_once,
         a_turn_that_is_there_keeps_its_name,
+        a_turn_is_found_by_its_name_wherever_it_is,
         eight_who_write_at_once_lose_and_double_nothing,
         of_many_who_expect_one_version_one_writes;
     listing:

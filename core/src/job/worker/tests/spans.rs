@@ -60,7 +60,7 @@ async fn an_attempt_that_is_given_up_says_why() {
     };
     let worker = Worker::builder(SharedJobs::clone(&jobs))
         .lane("q", 1)
-        .lease(Duration::from_millis(300))
+        .lease(Duration::from_millis(1_500))
         .default_handler(hangs);
     let worker = start(worker);
     let late = job("q", "late").with(|job| {

@@ -23,7 +23,7 @@ async fn each_end_is_told_once_it_is_recorded() {
     let tell = Arc::clone(&heard_of);
     let worker = Worker::builder(SharedJobs::clone(&jobs))
         .lane("watched", 1)
-        .lease(Duration::from_millis(300))
+        .lease(Duration::from_millis(1_500))
         .default_handler(by_name)
         .on_end(move |end| {
             let words = end
