@@ -73,14 +73,15 @@ fn pages_are_read_in_order_with_their_title() {
     assert_eq!((two.pages.len(), two.page_count), (2, 3));
     let mut told = Vec::new();
     let stopped = read_with(&file, None, &limits, &mut |now| {
-        told.push((now.pages, now.page_count));
+        told.push((now.bytes, now.pages, now.page_count));
         match now.pages {
             0 => ControlFlow::Continue(()),
             _ => ControlFlow::Break(()),
         }
     });
     assert_eq!(stopped.unwrap_err(), DocumentError::Cancelled);
-    assert_eq!(told, [(0, 2), (1, 2)]);
+    let bytes = file.len() as u64;
+    assert_eq!(told, [(bytes, 0, 2), (bytes, 1, 2)]);
 }
 
 #[test]
@@ -265,10 +266,10 @@ fn texts_are_read_as_they_are() {
         .chain("Grüße 🔑".encode_utf16().flat_map(u16::to_le_bytes))
         .collect();
     assert_eq!(read(&wide, "a.txt").unwrap().text(), "Grüße 🔑");
-    assert_eq!(
-        read("\u{feff}plain".as_bytes(), "README").unwrap().text(),
-        "plain"
-    );
+    for name in ["README", "a.log", "a.csv", "a.tex"] {
+        let plain = read("\u{feff}plain".as_bytes(), name).unwrap();
+        assert_eq!(plain.text(), "plain", "{name}");
+    }
 }
 
 #[test]
@@ -276,7 +277,7 @@ fn what_is_no_document_is_refused_by_what_it_is() {
     let scan = Pdf::of(&["q 100 0 0 100 0 0 cm /Im Do Q"]);
     let mut bad_text = b"caf".to_vec();
     bad_text.push(0xE9);
-    let rows: [(&[u8], &str, &str, &str); 9] = [
+    let rows: [(&[u8], &str, &str, &str); 14] = [
         (b"", "a.pdf", "document_empty", "empty"),
         (b" \n ", "a.txt", "document_empty", "empty"),
         (b"PK\x03\x04rest", "a.pdf", "document_not_supported", "ZIP"),
@@ -291,6 +292,36 @@ fn what_is_no_document_is_refused_by_what_it_is() {
             "a.pdf",
             "document_not_supported",
             "web page",
+        ),
+        (
+            b"hello there",
+            "a.docx",
+            "document_not_supported",
+            "looks like plain text, not like a word processor's document",
+        ),
+        (
+            b"<!DOCTYPE html>",
+            "a.RTF",
+            "document_not_supported",
+            "looks like a web page, not like an RTF file",
+        ),
+        (
+            b"<html>",
+            "a.html",
+            "document_not_supported",
+            "looks like a web page, not like a document",
+        ),
+        (
+            b"hello there",
+            "a.html",
+            "document_not_supported",
+            "under a name that says which",
+        ),
+        (
+            &scan,
+            "a.png",
+            "document_not_supported",
+            "looks like a PDF, not like a picture",
         ),
         (&scan, "a.md", "document_not_supported", "a PDF"),
         (b"a\0b", "a.txt", "document_not_supported", "binary"),

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use credential_rotation::document::{Limits, read_path};
-use made::hostile::ALL;
+use made::{crowds, hostile};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Names the file that a process of this test is to read.
@@ -63,7 +63,7 @@ fn hostile_files_end_in_text_or_an_error_within_their_limits() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut faults = Vec::new();
-    for (name, make) in ALL {
+    for (name, make) in hostile::ALL.iter().chain(crowds::ALL) {
         let path = folder.path().join("hostile.pdf");
         std::fs::write(&path, make()).unwrap();
         let told = Command::new(std::env::current_exe().unwrap())

@@ -62,7 +62,8 @@ pub(super) async fn read(
                     ..Limits::default()
                 };
                 let found = document::read_with(&body, Some(&name), &limits, &mut |now| {
-                    tell(&job, now);
+                    let (percent, words) = told(now);
+                    job.progress(percent, words);
                     match job.is_cancelled() {
                         true => ControlFlow::Break(()),
                         false => ControlFlow::Continue(()),
@@ -86,12 +87,37 @@ pub(super) async fn read(
 }
 
 /// Reading is the first third of a training.
-fn tell(job: &Context, now: Progress) {
+fn told(now: Progress) -> (f32, String) {
     #[allow(clippy::cast_precision_loss)]
     let share = now.pages as f32 / now.page_count.max(1) as f32;
     let words = match now.page_count {
         0 => "waiting for other documents".to_owned(),
         pages => format!("page {} of {pages} ({} bytes)", now.pages + 1, now.bytes),
     };
-    job.progress(1.0 + 29.0 * share, words);
+    (1.0 + 29.0 * share, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_training_tells_the_bytes_and_the_pages_that_are_read_in_order() {
+        let sample = include_bytes!("../../../examples/sample.pdf");
+        let mut all = Vec::new();
+        let read = document::read_with(sample, None, &Limits::default(), &mut |now| {
+            all.push(told(now));
+            ControlFlow::Continue(())
+        });
+        let pages = read.unwrap().page_count;
+        let bytes = sample.len();
+        assert!(pages > 1);
+        let wanted: Vec<String> = (1..=pages)
+            .map(|page| format!("page {page} of {pages} ({bytes} bytes)"))
+            .collect();
+        let words: Vec<&String> = all.iter().map(|(_, words)| words).collect();
+        assert_eq!(words, wanted.iter().collect::<Vec<_>>());
+        assert!(all.is_sorted_by(|a, b| a.0 < b.0), "{all:?}");
+        assert!(all.iter().all(|(percent, _)| (1.0..30.0).contains(percent)));
+    }
 }

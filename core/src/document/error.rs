@@ -21,7 +21,7 @@ pub enum DocumentError {
     },
     /// It is something else than its name says, or nothing that can be read.
     #[error(
-        "the document looks like {looks}, not like {expected}: give a PDF, Markdown or plain text (UTF-8)"
+        "the document looks like {looks}, not like {expected}: give a PDF, Markdown or plain text (UTF-8), under a name that says which"
     )]
     NotSupported {
         /// What its content looks like.

@@ -32,6 +32,35 @@ const OTHERS: [(&[u8], &str); 9] = [
     (b"{\\rtf", "an RTF file"),
 ];
 
+const WEB_PAGE: &str = "a web page";
+
+/// Endings of names that promise something else than text, and what. Any other ending is a
+/// text's that has one of its own: `.log`, `.csv`.
+const FOREIGN: [(&[&str], &str); 9] = [
+    (&["doc", "docx", "odt"], "a word processor's document"),
+    (&["rtf"], "an RTF file"),
+    (&["htm", "html", "xhtml", "mhtml"], WEB_PAGE),
+    (&["xls", "xlsx", "ods"], "a spreadsheet"),
+    (&["ppt", "pptx", "odp"], "a presentation"),
+    (&["epub", "mobi", "azw3"], "an electronic book"),
+    (
+        &[
+            "png", "jpg", "jpeg", "gif", "tif", "tiff", "bmp", "webp", "heic",
+        ],
+        "a picture",
+    ),
+    (
+        &["zip", "gz", "tgz", "tar", "7z", "rar", "bz2", "xz", "zst"],
+        "an archive",
+    ),
+    (
+        &[
+            "mp3", "wav", "ogg", "flac", "m4a", "mp4", "mov", "avi", "mkv", "webm",
+        ],
+        "a recording",
+    ),
+];
+
 pub(super) fn of(bytes: &[u8], name: Option<&str>) -> Result<DocumentKind, DocumentError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(DocumentError::Empty);
@@ -45,18 +74,14 @@ pub(super) fn of(bytes: &[u8], name: Option<&str>) -> Result<DocumentKind, Docum
         Some("txt" | "text") => Some(DocumentKind::Text),
         _ => None,
     };
+    let foreign = ending.as_deref().and_then(promised);
     let words = match expected {
         Some(DocumentKind::Pdf) => "a PDF",
         Some(DocumentKind::Markdown) => "Markdown",
         Some(DocumentKind::Text) => "plain text",
         None => "a document",
     };
-    let refused = |looks| {
-        Err(DocumentError::NotSupported {
-            looks,
-            expected: words,
-        })
-    };
+    let refused = |looks| mismatch(looks, words);
     let beginning = &bytes[..bytes.len().min(MARK_WITHIN)];
     let mark = beginning.windows(5).position(|window| window == b"%PDF-");
     let is_pdf = mark.is_some();
@@ -67,7 +92,12 @@ pub(super) fn of(bytes: &[u8], name: Option<&str>) -> Result<DocumentKind, Docum
     });
     match (is_pdf, expected) {
         (true, Some(DocumentKind::Pdf)) => return Ok(DocumentKind::Pdf),
-        (true, None) if !speaks => return Ok(DocumentKind::Pdf),
+        (true, None) if !speaks => {
+            return match foreign {
+                Some(promised) => mismatch("a PDF", promised),
+                None => Ok(DocumentKind::Pdf),
+            };
+        }
         (true, Some(_)) if bytes.starts_with(b"%PDF-") => return refused("a PDF"),
         _ => {}
     }
@@ -77,13 +107,27 @@ pub(super) fn of(bytes: &[u8], name: Option<&str>) -> Result<DocumentKind, Docum
     if beginning.contains(&0) && !super::text::is_utf16(bytes) {
         return refused("binary data");
     }
-    match expected {
-        Some(DocumentKind::Pdf) => {
-            let html = beginning.trim_ascii_start();
-            let html = html.starts_with(b"<!") || html.starts_with(b"<html");
-            refused(if html { "a web page" } else { "plain text" })
-        }
-        Some(kind) => Ok(kind),
-        None => Ok(DocumentKind::Text),
+    let html = beginning.trim_ascii_start();
+    let html = html.starts_with(b"<!") || html.starts_with(b"<html");
+    let looks = if html { WEB_PAGE } else { "plain text" };
+    match (expected, foreign) {
+        (Some(DocumentKind::Pdf), _) => refused(looks),
+        (Some(kind), _) => Ok(kind),
+        // What it promises, it is.
+        (None, Some(WEB_PAGE)) if html => refused(looks),
+        (None, Some(promised)) => mismatch(looks, promised),
+        (None, None) => Ok(DocumentKind::Text),
     }
+}
+
+/// What a name with that ending promises, if it is no document's.
+fn promised(ending: &str) -> Option<&'static str> {
+    let found = FOREIGN
+        .iter()
+        .find(|(endings, _)| endings.contains(&ending));
+    found.map(|(_, promised)| *promised)
+}
+
+fn mismatch(looks: &'static str, expected: &'static str) -> Result<DocumentKind, DocumentError> {
+    Err(DocumentError::NotSupported { looks, expected })
 }

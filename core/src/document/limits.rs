@@ -21,6 +21,9 @@ pub struct Limits {
     /// Bytes of memory that the objects of a PDF file may take, but for what is in its streams.
     /// Default: 128 MiB.
     pub object_bytes: u64,
+    /// Bytes of memory that reading may hold at a time, all together, beside the file itself.
+    /// Default: 256 MiB.
+    pub memory_bytes: u64,
     /// Bytes that streams may have unpacked to find objects in them. Default: 64 MiB.
     pub load_stream_bytes: usize,
     /// Bytes that one stream of a page may have unpacked. Default: 16 MiB.
@@ -45,6 +48,7 @@ impl Default for Limits {
             pages: 5_000,
             objects: 500_000,
             object_bytes: 128 << 20,
+            memory_bytes: 256 << 20,
             load_stream_bytes: 64 << 20,
             stream_bytes: 16 << 20,
             content_bytes: 256 << 20,

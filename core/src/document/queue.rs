@@ -23,7 +23,7 @@ struct Queue {
 /// The right to read a file, as long as it is held.
 pub(super) struct Place<'q>(&'q Queue);
 
-/// Waits until as few files are read as there are processors.
+/// Waits until fewer files are read than there are processors, or than two.
 pub(super) fn enter(is_wanted: impl FnMut() -> bool) -> Result<Place<'static>, DocumentError> {
     let most = std::thread::available_parallelism().map_or(1, usize::from);
     READING.enter(most.max(2), PATIENCE, is_wanted)

@@ -126,7 +126,7 @@ fn page_with_object_900(pdf: &mut Pdf) -> usize {
     pdf.page("BT ET", "/Annots 900 0 R /Resources 900 0 R")
 }
 
-fn without_table(mut file: Vec<u8>) -> Vec<u8> {
+pub(super) fn without_table(mut file: Vec<u8>) -> Vec<u8> {
     let table = memchr::memmem::rfind(&file, b"xref\n0").unwrap_or(0);
     file.truncate(table);
     file.extend_from_slice(b"trailer << /Root 1 0 R >>");
@@ -211,7 +211,7 @@ fn chain_of_tables() -> Vec<u8> {
 }
 
 /// A table from codes to text in the way of `bfchar`.
-fn table(begin: &str, rows: &str) -> String {
+pub(super) fn table(begin: &str, rows: &str) -> String {
     format!(
         "begincmap {begin} 1 begincodespacerange <00> <FF> endcodespacerange \
          1 beginbfchar {rows} endbfchar endcmap"
@@ -266,7 +266,7 @@ const JAPANESE: &str = "<< /Subtype /CIDFontType0 /BaseFont /X /CIDSystemInfo <<
                         /Ordering (Japan1) /Supplement 6 >> >>";
 
 /// A page that shows one letter in each of so many fonts.
-fn page_of_fonts(mut pdf: Pdf, count: usize, font: impl Fn(usize) -> String) -> Vec<u8> {
+pub(super) fn page_of_fonts(mut pdf: Pdf, count: usize, font: impl Fn(usize) -> String) -> Vec<u8> {
     let (mut names, mut content) = (String::new(), String::from("BT "));
     for n in 0..count {
         let font = pdf.add(&font(n));

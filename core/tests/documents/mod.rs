@@ -1,6 +1,7 @@
 //! PDF files made by hand, as small as they can be.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod crowds;
 pub(crate) mod hostile;
 
 use std::fmt::Write;

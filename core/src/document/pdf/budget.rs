@@ -1,22 +1,32 @@
 //! What is left of a document's limits.
 
-use std::time::Instant;
+use std::rc::Rc;
 
+use super::account::{Account, Held};
+use super::font::Text;
 use crate::document::{DocumentError, Limits};
 
 /// How many operations pass between two looks at the clock.
 const LOOK: u64 = 4_096;
+/// What a glyph takes in memory until its page is text: itself, and where each of them lies
+/// apart, a piece, a line and a block that are its own.
+const GLYPH: usize = 400;
+/// How often a text of several characters is there at a time, from its font to its page.
+const COPIES: usize = 6;
 
 /// Counts what a document has cost.
 pub(super) struct Budget<'l> {
     pub(super) limits: &'l Limits,
-    began: Instant,
+    pub(super) account: Rc<Account>,
     operations: u64,
     content: u64,
     output: usize,
     lost: Vec<Loss>,
     shown: bool,
-    kept: usize,
+    /// Memory of the font that is read, of the page, and of the text of all pages.
+    font: Held,
+    page: Held,
+    text: Held,
 }
 
 /// Why a part of a page is left out.
@@ -31,16 +41,18 @@ pub(super) enum Loss {
 }
 
 impl<'l> Budget<'l> {
-    pub(super) fn new(limits: &'l Limits) -> Self {
+    pub(super) fn new(limits: &'l Limits, account: &Rc<Account>) -> Self {
         Self {
             limits,
-            began: Instant::now(),
+            account: Rc::clone(account),
             operations: 0,
             content: 0,
             output: 0,
             lost: Vec::new(),
             shown: false,
-            kept: 0,
+            font: account.nothing(),
+            page: account.nothing(),
+            text: account.nothing(),
         }
     }
 
@@ -80,14 +92,36 @@ impl<'l> Budget<'l> {
         Ok(())
     }
 
+    /// One more glyph of the page.
+    pub(super) fn glyph(&mut self, text: &Text) -> Result<(), DocumentError> {
+        self.output(text.len())?;
+        let copies = match text {
+            Text::Many(text) => COPIES * text.len(),
+            _ => 0,
+        };
+        self.page.grow(GLYPH + copies)
+    }
+
+    /// The text of a line is longer than that of its glyphs by so much.
+    pub(super) fn longer(&mut self, bytes: usize) -> Result<(), DocumentError> {
+        self.output(bytes)?;
+        self.page.grow(COPIES * bytes)
+    }
+
+    /// A page is text now: only that is held.
+    pub(super) fn page_done(&mut self, text: &String) -> Result<(), DocumentError> {
+        self.page.shrink_to(0);
+        self.text.grow(text.capacity())
+    }
+
     /// A font that is read takes so much memory.
-    pub(super) fn keep(&mut self, bytes: usize) {
-        self.kept += bytes;
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), DocumentError> {
+        self.font.grow(bytes)
     }
 
     /// What was kept since this was last asked.
-    pub(super) fn kept(&mut self) -> usize {
-        std::mem::take(&mut self.kept)
+    pub(super) fn kept(&mut self) -> Held {
+        self.font.take()
     }
 
     /// A character is shown, whatever it means.
@@ -112,10 +146,7 @@ impl<'l> Budget<'l> {
     }
 
     pub(super) fn time(&self) -> Result<(), DocumentError> {
-        if self.began.elapsed() > self.limits.time {
-            return Err(over(self.limits.time.as_secs_f32(), "seconds"));
-        }
-        Ok(())
+        self.account.time()
     }
 }
 

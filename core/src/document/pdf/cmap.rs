@@ -10,7 +10,7 @@ use crate::document::DocumentError;
 /// Bytes of a table; one for every character there is has less.
 const MOST: usize = 4 << 20;
 /// How much more memory a table takes than its text, and than the packed ones that come along.
-const GROWS: usize = 16;
+pub(super) const GROWS: usize = 16;
 
 /// Tables that one may go on from, each from the next.
 const LOADS: u32 = 16;
@@ -29,8 +29,9 @@ pub(super) fn read(content: &[u8], budget: &mut Budget<'_>) -> Result<Option<CMa
         known.set(known.get() + data.len());
         Some(data)
     };
+    budget.keep(content.len() * GROWS)?;
     let table = CMap::parse(content, load);
     budget.content(known.get() * GROWS)?;
-    budget.keep((content.len() + known.get()) * GROWS);
+    budget.keep(known.get() * GROWS)?;
     Ok(table)
 }

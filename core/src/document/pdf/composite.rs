@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::cmap;
 use super::file::{File, dictionary_of, number};
 use super::fonts::Predefined;
+use super::load::Unpacked;
 use super::program::Program;
 use super::to_unicode::ToUnicode;
 use crate::document::DocumentError;
@@ -19,6 +20,8 @@ use crate::document::DocumentError;
 const IDENTIFIERS: u32 = 0xFF_FFFF;
 /// Widths of single identifiers that are kept.
 const WIDTHS: usize = 66_000;
+/// What a width takes in memory: tables double as they grow.
+const WIDTH: usize = 32;
 /// Bytes of a table that has a glyph for each identifier.
 const GLYPHS: usize = 2 << 16;
 
@@ -58,7 +61,7 @@ struct Embedded {
 struct Embedding {
     program: Program,
     /// Glyphs by identifier, two bytes each.
-    glyphs: Option<Vec<u8>>,
+    glyphs: Option<Unpacked>,
 }
 
 /// A font with codes of several bytes.
@@ -100,7 +103,7 @@ impl Composite {
                 vertical = name.ends_with(b"-V");
             }
             Object::Name(name) => {
-                codes = predefined.get(CMapName::from_bytes(name));
+                codes = predefined.get(CMapName::from_bytes(name), budget)?;
                 unicode_codes = UnicodeCodes::of(name);
                 vertical = name.ends_with(b"-V");
             }
@@ -121,7 +124,10 @@ impl Composite {
             _ => Vec::new(),
         };
         let family = CidFamily::from_registry_ordering(&text(b"Registry"), &text(b"Ordering"));
-        let collection = family.ucs2_cmap().and_then(|name| predefined.get(name));
+        let collection = match family.ucs2_cmap() {
+            Some(name) => predefined.get(name, budget)?,
+            None => None,
+        };
         let mut read = Self {
             to_unicode,
             codes,
@@ -145,7 +151,7 @@ impl Composite {
             }
             read.embedded = Embedded::find(file, below);
         }
-        budget.keep((read.widths.len() + read.falls.len() + read.ranges.len()) * 16);
+        budget.keep((read.widths.len() + read.falls.len() + read.ranges.len()) * WIDTH)?;
         Ok(read)
     }
 
@@ -383,12 +389,8 @@ impl Embedded {
         };
         let program = Program::opentype(&data, budget)?;
         drop(data);
-        let mut glyphs = unpacked(file, self.glyphs, budget)?;
-        if let Some(glyphs) = &mut glyphs {
-            glyphs.truncate(GLYPHS);
-            glyphs.shrink_to_fit();
-            budget.keep(GLYPHS);
-        }
+        let glyphs = unpacked(file, self.glyphs, budget)?;
+        let glyphs = glyphs.map(|glyphs| glyphs.first(GLYPHS));
         Ok(Some(Embedding { program, glyphs }))
     }
 }
@@ -397,7 +399,7 @@ fn unpacked(
     file: &File,
     place: Option<ObjectId>,
     budget: &mut Budget<'_>,
-) -> Result<Option<Vec<u8>>, DocumentError> {
+) -> Result<Option<Unpacked>, DocumentError> {
     let place = place.map_or(Object::Null, Object::Reference);
     match file.resolve(&place) {
         Object::Stream(stream) => file.content(stream, budget),

@@ -1,9 +1,12 @@
 //! A PDF file's objects as they are looked up, and what its streams have in them.
 
+use std::rc::Rc;
+
 use lopdf::{Dictionary, Object, Stream};
 
+use super::account::Account;
 use super::budget::{Budget, Loss};
-use super::load::{Content, Objects, filters, undo};
+use super::load::{Content, Objects, Unpacked, filters, undo};
 use crate::document::{DocumentError, Limits};
 
 /// An opened file.
@@ -12,14 +15,22 @@ pub(super) struct File<'b> {
 }
 
 impl<'b> File<'b> {
-    pub(super) fn open(bytes: &'b [u8], limits: &Limits) -> Result<Self, DocumentError> {
-        let objects = Objects::open(from_mark(bytes), limits)?;
+    pub(super) fn open(
+        bytes: &'b [u8],
+        limits: &Limits,
+        account: &Rc<Account>,
+    ) -> Result<Self, DocumentError> {
+        let objects = Objects::open(from_mark(bytes), limits, account)?;
         Ok(Self { objects })
     }
 
     /// Opens it without its tables, by what is found in it.
-    pub(super) fn rebuild(bytes: &'b [u8], limits: &Limits) -> Result<Self, DocumentError> {
-        let objects = Objects::rebuild(from_mark(bytes), limits)?;
+    pub(super) fn rebuild(
+        bytes: &'b [u8],
+        limits: &Limits,
+        account: &Rc<Account>,
+    ) -> Result<Self, DocumentError> {
+        let objects = Objects::rebuild(from_mark(bytes), limits, account)?;
         Ok(Self { objects })
     }
 
@@ -77,12 +88,12 @@ impl<'b> File<'b> {
         &self,
         stream: &Stream,
         budget: &mut Budget<'_>,
-    ) -> Result<Option<Vec<u8>>, DocumentError> {
+    ) -> Result<Option<Unpacked>, DocumentError> {
         self.objects.check()?;
         let raw = self.objects.raw(stream);
         let filters = filters(&stream.dict, |object| self.resolve(object));
         let (content, cost) = match filters {
-            Some(filters) => undo(&filters, raw, budget.limits.stream_bytes),
+            Some(filters) => undo(&filters, raw, budget.limits.stream_bytes, &budget.account)?,
             None => (Content::Unknown, raw.len()),
         };
         budget.content(cost)?;

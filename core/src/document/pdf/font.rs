@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use lopdf::Dictionary;
 
+use super::account::Held;
 use super::bidi;
 use super::budget::Budget;
 use super::composite::Composite;
@@ -19,8 +20,12 @@ use crate::document::DocumentError;
 const TEXT: usize = 32;
 /// Characters of a font with longer codes that are remembered.
 const CHARACTERS: usize = 4_096;
+/// Operations that it costs to look for one.
+const MEET: u64 = 4;
+/// What one of them takes in memory, beside its text: tables double as they grow.
+const CHARACTER: usize = 2 * size_of::<((u32, u8), Shown)>() + 32;
 /// What a font with codes of one byte takes in memory.
-const SIZE: usize = 32 << 10;
+const SIZE: usize = 64 << 10;
 
 /// A character of a shown string.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +52,7 @@ pub(super) struct Font {
     /// Characters that were met, by code: of one byte, and of more with their length.
     short: RefCell<Vec<Option<Shown>>>,
     long: RefCell<HashMap<(u32, u8), Shown>>,
+    held: RefCell<Held>,
     pub(super) vertical: bool,
     /// The size of its units, 0.001 but for fonts made of pictures.
     unit: f32,
@@ -71,7 +77,6 @@ impl Font {
         let (mut unit, mut height) = (0.001, 1.0);
         let (kind, vertical) = if composite {
             let font = Composite::read(file, dictionary, to_unicode, predefined, budget)?;
-            budget.keep(CHARACTERS * 64);
             let vertical = font.vertical;
             (Kind::Composite(Box::new(font)), vertical)
         } else {
@@ -81,15 +86,21 @@ impl Font {
             let font = Simple::read(file, dictionary, to_unicode, budget)?;
             (Kind::Simple(Box::new(font)), false)
         };
-        budget.keep(SIZE);
+        budget.keep(SIZE)?;
         Ok(Self {
             kind,
             short: RefCell::new(vec![None; 256]),
             long: RefCell::default(),
+            held: RefCell::new(budget.kept()),
             vertical,
             unit,
             height,
         })
+    }
+
+    /// The bytes of memory that it holds.
+    pub(super) fn memory(&self) -> u64 {
+        self.held.borrow().bytes()
     }
 
     /// The characters of a string, one after the other.
@@ -130,14 +141,20 @@ impl Font {
         file: &File,
         budget: &mut Budget<'_>,
     ) -> Result<Shown, DocumentError> {
+        budget.work(MEET)?;
         let shown = self.make(code, length, file, budget)?;
+        let read = budget.kept();
+        self.held.borrow_mut().join(read);
         let mut long = self.long.borrow_mut();
         match (length, self.short.borrow_mut().get_mut(code as usize)) {
             (1, Some(place)) => *place = Some(shown.clone()),
             _ => {
+                let mut held = self.held.borrow_mut();
                 if long.len() == CHARACTERS {
-                    long.clear();
+                    let texts = long.drain().map(|(_, shown)| CHARACTER + shown.text.len());
+                    held.give_back(texts.sum::<usize>() as u64);
                 }
+                held.grow(CHARACTER + shown.text.len())?;
                 long.insert((code, length), shown.clone());
             }
         }

@@ -36,6 +36,8 @@ pub(super) fn codes(
             // Tables of old encodings, which say nothing of Unicode.
             Some(2) => {}
             Some(4) if covered(data) > 2 * GLYPHS => {}
+            // One in a row, however many they are.
+            Some(10) if long(data, 16).unwrap_or(0) > 2 * GLYPHS => {}
             _ => {
                 budget.work(u64::from(GLYPHS) / 64)?;
                 subtable.codepoints(|code| {

@@ -1,7 +1,22 @@
 //! What a glyph's name says of its text.
 
+use std::borrow::Cow;
+
 /// The longest name; the format allows 127 bytes.
 const NAME: usize = 256;
+
+/// How many operations it costs to look for a name, beyond the one for what has it.
+pub(super) fn cost(name: &str) -> u64 {
+    match name.len() > NAME {
+        true => 0,
+        false => name.bytes().filter(|byte| *byte == b'_').count() as u64,
+    }
+}
+
+/// A name as a file has it, unless it is longer than any that means something.
+pub(super) fn of(name: &[u8]) -> Option<Cow<'_, str>> {
+    (name.len() <= NAME).then(|| String::from_utf8_lossy(name))
+}
 
 /// The text of a glyph by its name, as Adobe's glyph list has it or its rules make it.
 pub(super) fn text(name: &str) -> Option<String> {

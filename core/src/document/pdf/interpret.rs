@@ -10,6 +10,7 @@ use super::file::{File, dictionary_of};
 use super::font::{Font, Text};
 use super::fonts::Fonts;
 use super::lexer::{Lexer, Operand};
+use super::load::Unpacked;
 use super::marks::Marks;
 use super::matrix::Matrix;
 use crate::document::DocumentError;
@@ -35,6 +36,10 @@ const SAVED: usize = 256;
 const GLYPHS: usize = 400_000;
 /// Bytes of forms that are kept while a page is read.
 const FORMS: usize = 32 << 20;
+/// What the operands of one operation take in memory, beside their texts, at most, and for
+/// each byte of the content.
+const OPERANDS: usize = 4 << 20;
+const OPERAND: usize = 32;
 
 #[derive(Clone)]
 struct State {
@@ -69,7 +74,7 @@ pub(super) struct Interpreter<'f, 'b, 'l> {
     budget: &'b mut Budget<'l>,
     /// Fonts of the whole file.
     fonts: &'b mut Fonts,
-    forms: HashMap<ObjectId, Rc<Vec<u8>>>,
+    forms: HashMap<ObjectId, Option<Rc<Unpacked>>>,
     /// The bytes of the forms.
     kept: usize,
     glyphs: Vec<Glyph>,
@@ -83,6 +88,7 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         budget: &'b mut Budget<'l>,
         fonts: &'b mut Fonts,
     ) -> Self {
+        let marks = Marks::new(file, fonts.layers(file));
         Self {
             file,
             budget,
@@ -90,7 +96,7 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
             forms: HashMap::new(),
             kept: 0,
             glyphs: Vec::new(),
-            marks: Marks::new(file),
+            marks,
             depth: 0,
         }
     }
@@ -120,6 +126,9 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         resources: Option<&'f Dictionary>,
         mut state: State,
     ) -> Result<(), DocumentError> {
+        let texts = 2 * content.len();
+        let held = texts + OPERANDS.min(content.len() * OPERAND);
+        let _operands = self.budget.account.hold(held)?;
         let mut lexer = Lexer::new(content);
         let mut operands = Vec::new();
         let mut saved: Vec<State> = Vec::new();
@@ -236,8 +245,8 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
     }
 
     /// Whether something with this dictionary is on a layer that is off.
-    pub(super) fn is_hidden(&self, dictionary: &Dictionary) -> bool {
-        self.marks.is_hidden(dictionary)
+    pub(super) fn is_hidden(&mut self, dictionary: &Dictionary) -> Result<bool, DocumentError> {
+        self.marks.is_hidden(dictionary, self.budget)
     }
 
     /// Puts a text that no font shows in its place.
@@ -249,10 +258,11 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         size: f32,
     ) -> Result<(), DocumentError> {
         self.budget.show();
-        self.budget.output(text.len())?;
+        let text = Text::from_text(text);
+        self.budget.glyph(&text)?;
         if self.glyphs.len() < GLYPHS {
             self.glyphs.push(Glyph {
-                text: Text::from_text(text),
+                text,
                 from,
                 to,
                 size,
@@ -283,25 +293,28 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
         let Object::Stream(stream) = self.file.resolve(object) else {
             return Ok(());
         };
-        if self.depth >= self.budget.limits.depth || self.marks.is_hidden(&stream.dict) {
+        if self.depth >= self.budget.limits.depth || self.is_hidden(&stream.dict)? {
             return Ok(());
         }
         let content = match object {
             Object::Reference(id) => match self.forms.get(id) {
-                Some(known) => Rc::clone(known),
+                Some(known) => known.clone(),
                 None => {
-                    let content = self.file.content(stream, self.budget)?;
-                    let content = Rc::new(content.unwrap_or_default());
-                    self.kept += content.len();
+                    let content = self.file.content(stream, self.budget)?.map(Rc::new);
+                    let length = content.as_ref().map_or(0, |content| content.len());
+                    self.kept += length;
                     if self.kept > FORMS {
                         self.forms.clear();
-                        self.kept = content.len();
+                        self.kept = length;
                     }
-                    self.forms.insert(*id, Rc::clone(&content));
+                    self.forms.insert(*id, content.clone());
                     content
                 }
             },
-            _ => Rc::new(self.file.content(stream, self.budget)?.unwrap_or_default()),
+            _ => self.file.content(stream, self.budget)?.map(Rc::new),
+        };
+        let Some(content) = content else {
+            return Ok(());
         };
         let own = Matrix::of(&self.file.numbers(&stream.dict, b"Matrix"));
         state.page = own.unwrap_or(Matrix::IDENTITY).then(state.page);
@@ -404,7 +417,7 @@ impl<'f, 'b, 'l> Interpreter<'f, 'b, 'l> {
             if glyphs.len() == GLYPHS {
                 budget.lose(Loss::Crowded);
             } else if !hidden {
-                budget.output(shown.text.len())?;
+                budget.glyph(&shown.text)?;
                 let from = place.apply(0.0, state.rise);
                 let to = place.apply(x, y + state.rise);
                 let spread = spacing * state.stretch * width;

@@ -11,6 +11,11 @@ use crate::document::DocumentError;
 /// A gap between lines this wide, in their size, is a paragraph's.
 pub(super) const PARAGRAPH: f32 = 1.7;
 
+/// Operations that it costs to put a piece in its place, and five times that beyond as many as
+/// a full page has.
+const PIECE: u64 = 4;
+const PIECES: usize = 2_000;
+
 /// A line of text.
 pub(super) struct Line {
     pub(super) pieces: Vec<Piece>,
@@ -22,14 +27,15 @@ pub(super) struct Line {
 }
 
 /// The text of a page.
-pub(super) fn text(glyphs: Vec<Glyph>, budget: &Budget<'_>) -> Result<String, DocumentError> {
+pub(super) fn text(glyphs: Vec<Glyph>, budget: &mut Budget<'_>) -> Result<String, DocumentError> {
     let pieces = pieces(&glyphs);
     drop(glyphs);
-    budget.time()?;
+    let crowd = pieces.len().saturating_sub(PIECES);
+    budget.work(PIECE * (pieces.len() + 4 * crowd) as u64)?;
     let lines = columns::split(bullets::put_in_place(lines(pieces)));
     let lines = order::in_reading_order(lines);
     budget.time()?;
-    Ok(join(&lines))
+    join(&lines, budget)
 }
 
 /// Joins pieces that were drawn one after the other on one baseline.
@@ -78,10 +84,12 @@ impl Line {
         glyphs.any(|glyph| glyph.text.is_rightward())
     }
 
-    fn text(&self) -> String {
+    fn text(&self, budget: &mut Budget<'_>) -> Result<String, DocumentError> {
         let mut pieces: Vec<&Piece> = self.pieces.iter().collect();
         pieces.sort_by(|a, b| a.from.total_cmp(&b.from));
         let mut glyphs: Vec<&Placed> = pieces.iter().flat_map(|piece| &piece.glyphs).collect();
+        let longer = glyphs.iter().map(|glyph| repair::longer(&glyph.text));
+        budget.longer(longer.sum())?;
         let text = if self.is_rightward() {
             glyphs.sort_by(|a, b| a.from.total_cmp(&b.from));
             let mut units: Vec<String> = Vec::with_capacity(glyphs.len());
@@ -96,7 +104,7 @@ impl Line {
             spaced(&glyphs, |unit| unit.push_to(&mut text));
             text
         };
-        repair::plain(text).trim().to_owned()
+        Ok(repair::plain(text).trim().to_owned())
     }
 }
 
@@ -123,11 +131,11 @@ fn spaced(glyphs: &[&Placed], mut give: impl FnMut(&Text)) {
 }
 
 /// Lines as text, broken words made whole.
-fn join(lines: &[Line]) -> String {
+fn join(lines: &[Line], budget: &mut Budget<'_>) -> Result<String, DocumentError> {
     let mut out = String::new();
     let mut before: Option<&Line> = None;
     for line in lines {
-        let text = line.text();
+        let text = line.text(budget)?;
         if text.is_empty() {
             continue;
         }
@@ -143,5 +151,6 @@ fn join(lines: &[Line]) -> String {
         out.push_str(&text);
         before = Some(line);
     }
-    out
+    out.shrink_to_fit();
+    Ok(out)
 }

@@ -224,6 +224,7 @@ impl<'c> Lexer<'c> {
                 }
                 b'\\' => {
                     self.escaped(&mut text);
+                    text.truncate(TEXT);
                     continue;
                 }
                 _ => {}

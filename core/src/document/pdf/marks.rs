@@ -1,6 +1,7 @@
 //! Marked content: text that replaces what is shown, and layers that are not shown.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use lopdf::{Dictionary, Object, ObjectId};
 
@@ -22,7 +23,7 @@ const LAYERS: usize = 4_096;
 pub(super) struct Marks<'f> {
     file: &'f File<'f>,
     open: Vec<Mark>,
-    layers: Layers,
+    layers: Rc<Layers>,
     hidden: usize,
     /// Marks beyond the depth.
     beyond: usize,
@@ -35,11 +36,11 @@ struct Mark {
 }
 
 impl<'f> Marks<'f> {
-    pub(super) fn new(file: &'f File<'f>) -> Self {
+    pub(super) fn new(file: &'f File<'f>, layers: Rc<Layers>) -> Self {
         Self {
             file,
             open: Vec::new(),
-            layers: Layers::of(file),
+            layers,
             hidden: 0,
             beyond: 0,
         }
@@ -55,10 +56,14 @@ impl<'f> Marks<'f> {
     }
 
     /// Whether something with this dictionary is.
-    pub(super) fn is_hidden(&self, dictionary: &Dictionary) -> bool {
+    pub(super) fn is_hidden(
+        &self,
+        dictionary: &Dictionary,
+        budget: &mut Budget<'_>,
+    ) -> Result<bool, DocumentError> {
         match dictionary.get(b"OC") {
-            Ok(layer) => self.is_off(layer),
-            Err(_) => false,
+            Ok(layer) => self.is_off(layer, budget),
+            Err(_) => Ok(false),
         }
     }
 
@@ -97,7 +102,10 @@ impl<'f> Marks<'f> {
                 ),
         };
         let layer = matches!(operands.first(), Some(Operand::Name(name)) if name == b"OC");
-        let hidden = layer && named.is_some_and(|object| self.is_off(object));
+        let hidden = match named.filter(|_| layer) {
+            Some(layer) => self.is_off(layer, budget)?,
+            None => false,
+        };
         self.hidden += usize::from(hidden);
         budget.content(replaced.as_ref().map_or(0, String::len))?;
         self.open.push(Mark {
@@ -125,13 +133,13 @@ impl<'f> Marks<'f> {
         let (Some(replaced), Some(shown)) = (mark.replaced, shown.filter(|s| !s.is_empty())) else {
             return Ok(());
         };
-        budget.output(replaced.len())?;
         let hyphen = matches!(&shown[0].text, Text::One(c) if is_hyphen(*c)) && shown.len() == 1;
         let text = match replaced.is_empty() && hyphen {
             // One that is there for the end of the line only.
             true => Text::One('\u{ad}'),
             false => Text::from_text(&replaced),
         };
+        budget.glyph(&text)?;
         // Its first glyph has all of the text, and reaches to the end of the last.
         let to = shown[shown.len() - 1].to;
         shown[0].text = text;
@@ -140,17 +148,18 @@ impl<'f> Marks<'f> {
         Ok(())
     }
 
-    fn is_off(&self, layer: &Object) -> bool {
+    fn is_off(&self, layer: &Object, budget: &mut Budget<'_>) -> Result<bool, DocumentError> {
         let Some(dictionary) = dictionary_of(self.file.resolve(layer)) else {
-            return false;
+            return Ok(false);
         };
         let Ok(members) = dictionary.get(b"OCGs") else {
-            return self.layers.is_off(layer);
+            return Ok(self.layers.is_off(layer));
         };
         let members = match self.file.resolve(members) {
             Object::Array(members) => &members[..members.len().min(LAYERS)],
             _ => std::slice::from_ref(members),
         };
+        budget.work(members.len() as u64 / 4)?;
         let off = |member: &Object| self.layers.is_off(member);
         let shown = match self.file.name(dictionary, b"P") {
             Some(b"AllOn") => !members.iter().any(off),
@@ -159,13 +168,13 @@ impl<'f> Marks<'f> {
             // Any of them is on.
             _ => !members.iter().all(off),
         };
-        !shown && !members.is_empty()
+        Ok(!shown && !members.is_empty())
     }
 }
 
 /// Which layers of a file are shown.
 #[derive(Default)]
-struct Layers {
+pub(super) struct Layers {
     /// Whether those that nothing is said of are off.
     off_by_default: bool,
     on: HashSet<ObjectId>,
@@ -173,7 +182,7 @@ struct Layers {
 }
 
 impl Layers {
-    fn of(file: &File) -> Self {
+    pub(super) fn of(file: &File) -> Self {
         let layers = file
             .root(b"Root")
             .and_then(|root| file.dictionary(root, b"OCProperties"))

@@ -4,6 +4,7 @@
 //! what a page shows, what its fonts mean by it and in which order it is read is found here.
 //! Nothing is drawn.
 
+mod account;
 mod bidi;
 mod budget;
 mod bullets;
@@ -32,10 +33,12 @@ mod to_unicode;
 mod widths;
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lopdf::{Dictionary, Object};
 
+use self::account::Account;
 use self::budget::{Budget, Loss};
 use self::file::{File, dictionary_of};
 use self::fonts::Fonts;
@@ -73,7 +76,7 @@ pub(super) fn read(
             .name("document".to_owned())
             .stack_size(STACK)
             .spawn_scoped(scope, move || {
-                read_here(bytes, limits, &mut |progress| {
+                read_here(bytes, limits, &Account::new(limits), &mut |progress| {
                     // As many as there are pages: it does not wait to be heard.
                     let heard = told.send(progress).is_ok();
                     match heard && !stopped.load(Ordering::Relaxed) {
@@ -101,30 +104,57 @@ pub(super) fn read(
 fn read_here(
     bytes: &[u8],
     limits: &Limits,
+    account: &Rc<Account>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Document, DocumentError> {
-    let mut budget = Budget::new(limits);
-    let (file, rebuilt);
-    file = File::open(bytes, limits)?;
-    let mut found = pages::of_tree(&file);
-    let mut used = &file;
+    let mut budget = Budget::new(limits, account);
+    let file = File::open(bytes, limits, account)?;
+    let found = pages::of_tree(&file, account)?;
+    account.time()?;
     if !found.are_whole() {
-        match File::rebuild(bytes, limits) {
-            Ok(opened) => {
-                rebuilt = opened;
-                for more in [pages::of_tree(&rebuilt), pages::of_file(&rebuilt)] {
-                    if more.is_better_than(&found) {
-                        (found, used) = (more, &rebuilt);
-                    }
-                }
+        match rebuilt(bytes, limits, account, &found) {
+            Ok(None) => {}
+            Ok(Some(rebuilt)) => {
+                // One file at a time.
+                drop(found);
+                drop(file);
+                let pages = match rebuilt.by_tree {
+                    true => pages::of_tree(&rebuilt.file, account)?,
+                    false => pages::of_file(&rebuilt.file, account)?,
+                };
+                return read_pages(bytes.len(), &rebuilt.file, &pages, &mut budget, progress);
             }
             Err(problem) if found.nodes.is_empty() => return Err(problem),
             Err(_) => {}
         }
     }
-    used.objects.check()?;
-    budget.time()?;
-    read_pages(bytes.len(), used, &found, &mut budget, progress)
+    read_pages(bytes.len(), &file, &found, &mut budget, progress)
+}
+
+/// A file that was opened without its tables.
+struct Rebuilt<'b> {
+    file: File<'b>,
+    /// Whether its tree leads to the most pages.
+    by_tree: bool,
+}
+
+/// Opens a file without its tables, if there are more of its pages so.
+fn rebuilt<'b>(
+    bytes: &'b [u8],
+    limits: &Limits,
+    account: &Rc<Account>,
+    found: &Pages<'_>,
+) -> Result<Option<Rebuilt<'b>>, DocumentError> {
+    let file = File::rebuild(bytes, limits, account)?;
+    let tree = pages::of_tree(&file, account)?;
+    let all = pages::of_file(&file, account)?;
+    let by_tree = tree.is_better_than(found);
+    let by_all = all.is_better_than(if by_tree { &tree } else { found });
+    drop((tree, all));
+    Ok((by_tree || by_all).then_some(Rebuilt {
+        file,
+        by_tree: !by_all,
+    }))
 }
 
 fn read_pages<'f>(
@@ -134,6 +164,8 @@ fn read_pages<'f>(
     budget: &mut Budget<'_>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Document, DocumentError> {
+    file.objects.check()?;
+    budget.time()?;
     let nodes = &found.nodes;
     if nodes.is_empty() {
         return Err(DocumentError::damaged("it has no pages"));
@@ -174,6 +206,7 @@ fn read_pages<'f>(
                 warnings.push(format!("page {number}: {loss}"));
             }
         }
+        budget.page_done(&text)?;
         pages.push(Page { number, text });
     }
     if pages.iter().all(|page| page.text.is_empty()) {
@@ -206,6 +239,7 @@ fn page<'f>(
     fonts: &mut Fonts,
 ) -> Result<String, DocumentError> {
     let mut content = Vec::new();
+    let mut held = budget.account.nothing();
     let parts = match file.get(node.dictionary, b"Contents") {
         Object::Array(parts) => parts.iter().map(|part| file.resolve(part)).collect(),
         single => vec![single],
@@ -220,6 +254,8 @@ fn page<'f>(
         };
         match file.content(stream, budget)? {
             Some(unpacked) if content.len() + unpacked.len() <= CONTENT => {
+                // It grows by doubling.
+                held.at_least(2 * (content.len() + unpacked.len()))?;
                 content.extend_from_slice(&unpacked);
             }
             Some(_) => budget.lose(Loss::TooLarge),
@@ -235,6 +271,7 @@ fn page<'f>(
         annotated(file, annotation, &mut interpreter, upright)?;
     }
     let mut glyphs = interpreter.glyphs();
+    drop((content, held));
     keep_visible(&mut glyphs, node);
     layout::text(glyphs, budget)
 }
@@ -284,7 +321,7 @@ fn annotated<'f>(
     };
     let flags = file.get(dictionary, b"F").as_i64().unwrap_or(0);
     let kind = file.name(dictionary, b"Subtype");
-    let hidden = flags & HIDDEN != 0 || interpreter.is_hidden(dictionary);
+    let hidden = flags & HIDDEN != 0 || interpreter.is_hidden(dictionary)?;
     if hidden || kind == Some(b"Popup") {
         return Ok(());
     }

@@ -1,15 +1,23 @@
 //! The pages of a file, in order, with what they inherit.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use lopdf::{Dictionary, Object, ObjectId};
 
+use super::account::{Account, Held};
 use super::file::{File, dictionary_of, number};
+use crate::document::DocumentError;
 
 /// How deep the tree of pages may be.
 const DEPTH: usize = 64;
 /// Nodes of the tree that are looked at.
 const NODES: usize = 1_000_000;
+
+/// What a node takes in memory, while it waits and as a page: lists grow by doubling.
+const NODE: usize = 3 * size_of::<PageNode<'_>>();
+/// How many nodes cost as much as one look at the clock.
+const LOOK: usize = 4_096;
 
 /// A page.
 #[derive(Clone)]
@@ -31,18 +39,27 @@ struct Inherited<'f> {
 }
 
 /// The pages of a file, and whether some are missing.
-#[derive(Default)]
 pub(super) struct Pages<'f> {
     pub(super) nodes: Vec<PageNode<'f>>,
     /// Parts of the tree that are not there.
     pub(super) lost: usize,
     /// How many there are by what the tree says.
     announced: usize,
+    held: Held,
 }
 
 impl Pages<'_> {
+    fn new(account: &Rc<Account>) -> Self {
+        Self {
+            nodes: Vec::new(),
+            lost: 0,
+            announced: 0,
+            held: account.nothing(),
+        }
+    }
+
     /// Whether these are more of the same; what was deleted may still be in the file.
-    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+    pub(super) fn is_better_than(&self, other: &Pages<'_>) -> bool {
         let missing = other
             .lost
             .max(other.announced.saturating_sub(other.nodes.len()));
@@ -60,23 +77,34 @@ impl Pages<'_> {
 }
 
 /// The pages that the tree of a file leads to.
-pub(super) fn of_tree<'f>(file: &'f File<'f>) -> Pages<'f> {
-    let mut pages = Pages::default();
+pub(super) fn of_tree<'f>(
+    file: &'f File<'f>,
+    account: &Rc<Account>,
+) -> Result<Pages<'f>, DocumentError> {
+    let mut pages = Pages::new(account);
     if let Some(root) = file.root(b"Root")
         && let Ok(tree) = root.get(b"Pages")
     {
         let count = dictionary_of(file.resolve(tree)).map(|tree| file.get(tree, b"Count"));
         let count = count.and_then(|count| usize::try_from(count.as_i64().ok()?).ok());
         pages.announced = count.unwrap_or(0);
-        walk(file, tree, &mut pages);
+        walk(file, tree, &mut pages, account)?;
     }
-    pages
+    Ok(pages)
 }
 
 /// The pages that are in a file, by their numbers, whether its tree leads to them or not.
-pub(super) fn of_file<'f>(file: &'f File<'f>) -> Pages<'f> {
-    let mut pages = Pages::default();
-    for number in file.objects.of_kind(b"Page") {
+pub(super) fn of_file<'f>(
+    file: &'f File<'f>,
+    account: &Rc<Account>,
+) -> Result<Pages<'f>, DocumentError> {
+    let mut pages = Pages::new(account);
+    let all = file.objects.of_kind(b"Page");
+    pages.held.grow(NODE * all.len())?;
+    for (at, number) in all.into_iter().enumerate() {
+        if at % (LOOK / DEPTH) == 0 {
+            account.time()?;
+        }
         let page = dictionary_of(file.objects.get(number));
         pages.nodes.extend(page.map(|page| {
             // What stands above it may still be there.
@@ -93,17 +121,25 @@ pub(super) fn of_file<'f>(file: &'f File<'f>) -> Pages<'f> {
             inherited.page(page)
         }));
     }
-    pages
+    Ok(pages)
 }
 
-fn walk<'f>(file: &'f File<'f>, root: &'f Object, pages: &mut Pages<'f>) {
+fn walk<'f>(
+    file: &'f File<'f>,
+    root: &'f Object,
+    pages: &mut Pages<'f>,
+    account: &Rc<Account>,
+) -> Result<(), DocumentError> {
     let mut seen: HashSet<ObjectId> = HashSet::new();
     let mut stack = vec![(root, Inherited::default(), 0)];
     let mut nodes = 0;
     while let Some((object, inherited, depth)) = stack.pop() {
         nodes += 1;
         if nodes > NODES {
-            return;
+            return Ok(());
+        }
+        if nodes % LOOK == 0 {
+            account.time()?;
         }
         if let Object::Reference(id) = object
             && !seen.insert(*id)
@@ -122,9 +158,11 @@ fn walk<'f>(file: &'f File<'f>, root: &'f Object, pages: &mut Pages<'f>) {
                 pages.nodes.push(inherited.page(dictionary));
             }
         } else if depth < DEPTH && stack.len() + kids.len() <= NODES {
+            pages.held.grow(NODE * kids.len())?;
             stack.extend(kids.iter().rev().map(|kid| (kid, inherited, depth + 1)));
         }
     }
+    Ok(())
 }
 
 impl<'f> Inherited<'f> {

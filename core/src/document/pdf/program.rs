@@ -50,6 +50,7 @@ impl Program {
             }
         })?;
         for (glyph, name) in font_tables::names(&face) {
+            budget.work(glyph_names::cost(name))?;
             if !program.texts.contains_key(&glyph)
                 && let Some(text) = glyph_names::text(name)
             {
@@ -60,7 +61,7 @@ impl Program {
             let data = face.raw_face().table(Tag::from_bytes(b"CFF "));
             program.add_compact(&table, data.unwrap_or_default(), budget)?;
         }
-        budget.keep(program.texts.len() * TEXT);
+        budget.keep((program.texts.len() + program.identifiers.len()) * TEXT)?;
         Ok(program)
     }
 
@@ -70,7 +71,7 @@ impl Program {
         if let Some(table) = cff::Table::parse(data) {
             program.add_compact(&table, data, budget)?;
         }
-        budget.keep(program.texts.len() * TEXT);
+        budget.keep((program.texts.len() + program.identifiers.len()) * TEXT)?;
         Ok(program)
     }
 
@@ -87,7 +88,9 @@ impl Program {
             if let Some(cid) = table.glyph_cid(GlyphId(glyph)) {
                 self.identifiers.insert(cid, glyph);
             }
-            if let Some(text) = table.glyph_name(GlyphId(glyph)).and_then(glyph_names::text) {
+            let name = table.glyph_name(GlyphId(glyph));
+            budget.work(name.map_or(0, glyph_names::cost))?;
+            if let Some(text) = name.and_then(glyph_names::text) {
                 self.texts.entry(glyph).or_insert(text);
             }
         }

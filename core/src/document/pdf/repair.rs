@@ -74,6 +74,22 @@ fn dotted(c: char) -> char {
     }
 }
 
+/// How many bytes longer than itself a text is as what it stands for.
+pub(super) fn longer(text: &Text) -> usize {
+    let longer = |c: char| match is_compatible(c) {
+        true => {
+            let plain: usize = std::iter::once(c).nfkc().map(char::len_utf8).sum();
+            plain.saturating_sub(c.len_utf8())
+        }
+        false => 0,
+    };
+    match text {
+        Text::None => 0,
+        Text::One(c) => longer(*c),
+        Text::Many(text) => text.chars().map(longer).sum(),
+    }
+}
+
 /// Letters of compatibility as what they stand for.
 pub(super) fn plain(text: String) -> String {
     if text.is_ascii() {

@@ -13,6 +13,11 @@ use super::to_unicode::ToUnicode;
 use super::widths;
 use crate::document::DocumentError;
 
+/// Entries of an encoding that are read; there are 256 codes.
+const DIFFERENCES: usize = 4_096;
+/// Bytes of a font's name.
+const NAME: usize = 256;
+
 /// A font with codes of one byte.
 pub(super) struct Simple {
     to_unicode: ToUnicode,
@@ -31,7 +36,7 @@ impl Simple {
         budget: &mut Budget<'_>,
     ) -> Result<Self, DocumentError> {
         let name = file.name(font, b"BaseFont").unwrap_or_default();
-        let name = String::from_utf8_lossy(name).into_owned();
+        let name = String::from_utf8_lossy(&name[..name.len().min(NAME)]).into_owned();
         let descriptor = file.dictionary(font, b"FontDescriptor");
         let missing = descriptor.and_then(|d| file.number(d, b"MissingWidth"));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -110,6 +115,7 @@ fn texts(
     texts.extend(own);
     if let Some(dictionary) = dictionary_of(encoding) {
         let differences = file.array(dictionary, b"Differences");
+        let differences = &differences[..differences.len().min(DIFFERENCES)];
         budget.work(differences.len() as u64)?;
         let all = |read| all_numbered(file, differences, read);
         let read: Option<NameNumber> = if subtype == b"Type3" || all(glyph_names::numbered) {
@@ -121,8 +127,8 @@ fn texts(
         for item in differences {
             match file.resolve(item) {
                 Object::Name(name) => {
-                    let name = String::from_utf8_lossy(name);
-                    if let Ok(code) = u8::try_from(code) {
+                    if let (Ok(code), Some(name)) = (u8::try_from(code), glyph_names::of(name)) {
+                        budget.work(glyph_names::cost(&name))?;
                         let numbered = || {
                             let number = read.and_then(|read| read(&name))?;
                             let number = u8::try_from(number).ok()?;
@@ -154,7 +160,8 @@ fn all_numbered(file: &File, differences: &[Object], read: NameNumber) -> bool {
         .filter_map(|item| file.resolve(item).as_name().ok())
         .filter(|name| *name != b".notdef" && *name != b"space")
         .peekable();
-    names.peek().is_some() && names.all(|name| read(&String::from_utf8_lossy(name)).is_some())
+    let is = |name: &[u8]| glyph_names::of(name).is_some_and(|name| read(&name).is_some());
+    names.peek().is_some() && names.all(is)
 }
 
 fn table(name: &[u8]) -> Option<Encoding> {

@@ -22,8 +22,8 @@ const MOST: usize = 4 << 20;
 const ENTRIES: usize = 200_000;
 /// Units of UTF-16 that one code may stand for.
 const UNITS: usize = 64;
-/// What an entry takes in memory.
-const SIZE: usize = 64;
+/// What an entry takes in memory, with its text: nodes of a tree are half empty.
+const SIZE: usize = 128;
 
 /// A table, or the word that codes are text already.
 pub(super) enum ToUnicode {
@@ -64,7 +64,7 @@ impl ToUnicode {
                 }
                 Some(content) => {
                     let table = Table::parse(&content, predefined, budget)?;
-                    budget.keep(table.ranges.len() * SIZE);
+                    budget.keep(table.ranges.len() * SIZE)?;
                     Self::Table(table)
                 }
                 None => Self::None,
@@ -107,7 +107,7 @@ impl Table {
                     if word == b"usecmap"
                         && let Some(Operand::Name(name)) = entry.last()
                     {
-                        table.base = predefined.get(CMapName::from_bytes(name));
+                        table.base = predefined.get(CMapName::from_bytes(name), budget)?;
                     }
                     entry.clear();
                 }
@@ -234,13 +234,14 @@ mod tests {
 
     use super::*;
     use crate::document::Limits;
+    use crate::document::pdf::account::Account;
 
     fn table(content: &str) -> Table {
         let limits = Limits {
             time: Duration::from_secs(60),
             ..Limits::default()
         };
-        let mut budget = Budget::new(&limits);
+        let mut budget = Budget::new(&limits, &Account::new(&limits));
         Table::parse(content.as_bytes(), &mut Predefined::default(), &mut budget).unwrap()
     }
 

@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock, millis};
 use crate::job::{EventStream, JobEvent, JobId};
 
 /// How long a process is said to follow without a renewal.
-const TERM: Duration = Duration::from_secs(20);
+const TERM: Duration = Duration::from_secs(60);
 /// How often it says so again.
 pub(super) const RENEWAL: Duration = Duration::from_secs(5);
 /// How long events are kept for followers that look late.
@@ -27,9 +27,12 @@ pub(super) fn begin(session: &mut Session<'_>, token: &str) -> rusqlite::Result<
         .prepare_cached("SELECT until FROM follower WHERE token = ?1")?
         .query_row([token], |row| row.get(0))
         .optional()?;
+    if until.is_some_and(|until| until <= number(now)) {
+        leave_a_gap(session.db)?;
+    }
     let fresh = number(now + millis(TERM) - 2 * millis(RENEWAL));
     if until.is_none_or(|until| until < fresh) {
-        renew(session, token)?;
+        write(session, token)?;
     }
     let last: Option<i64> = session
         .db
@@ -39,8 +42,35 @@ pub(super) fn begin(session: &mut Session<'_>, token: &str) -> rusqlite::Result<
     Ok(last.unwrap_or(0))
 }
 
-/// Says that this process still follows.
+/// Says that this process still follows. Where that is late, as it is behind writers that do
+/// not let it in, what happened meanwhile was not written: that is a gap.
 pub(super) fn renew(session: &mut Session<'_>, token: &str) -> rusqlite::Result<()> {
+    let in_time = session
+        .db
+        .prepare_cached("SELECT 1 FROM follower WHERE token = ?1 AND until > ?2")?
+        .exists(params![token, number(SystemClock.now())])?;
+    if !in_time {
+        leave_a_gap(session.db)?;
+    }
+    write(session, token)
+}
+
+/// Leaves a number out: whoever follows sees behind it that something is missing.
+fn leave_a_gap(db: &Connection) -> rusqlite::Result<()> {
+    let counted = db.execute(
+        "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'event'",
+        [],
+    )?;
+    if counted == 0 {
+        db.execute(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', 1)",
+            [],
+        )?;
+    }
+    Ok(())
+}
+
+fn write(session: &mut Session<'_>, token: &str) -> rusqlite::Result<()> {
     // By the machine's clock, as the events are for processes and not for jobs.
     let now = SystemClock.now();
     session

@@ -146,6 +146,42 @@ async fn events_come_from_other_managers_in_their_order() {
 }
 
 #[tokio::test]
+async fn what_was_not_written_for_a_follower_that_was_late_is_a_gap() {
+    let (_folder, path) = place();
+    let one = SqliteJobs::open(&path).unwrap();
+    let other = SqliteJobs::open(&path).unwrap();
+    let mut events = one.events().await.unwrap();
+    let token = one.engine().unwrap().token.clone();
+    let told = async |id| {
+        other.enqueue_one(spec(id)).await.unwrap();
+    };
+    let renewed = async || {
+        let token = token.clone();
+        one.write(move |session| super::follow::renew(session, &token))
+            .await
+            .unwrap();
+    };
+    let mut next = async || {
+        let next = tokio::time::timeout(LONG, events.next());
+        next.await.unwrap().unwrap()
+    };
+    // In time it is none.
+    renewed().await;
+    told("a").await;
+    assert_eq!(next().await.id, Some(spec("a").id.unwrap()));
+    // Late, nothing was written for it.
+    let expire = |session: &mut super::session::Session<'_>| {
+        session.db.execute("UPDATE follower SET until = 0", [])
+    };
+    one.write(expire).await.unwrap();
+    told("missed").await;
+    renewed().await;
+    told("b").await;
+    assert_eq!(next().await.what, What::Gap);
+    assert_eq!(next().await.id, Some(spec("b").id.unwrap()));
+}
+
+#[tokio::test]
 async fn one_waits_for_an_end_that_another_manager_brings() {
     let (_folder, path) = place();
     let one = SqliteJobs::open(&path).unwrap();

@@ -282,14 +282,11 @@ impl Watch {
     fn pass_on(&self, db: &Connection, mut passed: i64) -> rusqlite::Result<()> {
         loop {
             let events = follow::read(db, passed, READ_STEP)?;
-            let Some(first) = events.first().map(|(number, _)| *number) else {
-                return Ok(());
-            };
-            if first > passed + 1 {
-                self.events.send((UNNUMBERED, JobEvent::gap()));
-            }
             let read = events.len();
             for event in events {
+                if event.0 > passed + 1 {
+                    self.events.send((UNNUMBERED, JobEvent::gap()));
+                }
                 passed = event.0;
                 self.events.send(event);
             }

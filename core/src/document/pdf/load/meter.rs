@@ -2,8 +2,9 @@
 //! cannot fail: what goes over a limit is remembered here, and nothing more is read.
 
 use std::cell::{Cell, RefCell};
-use std::time::Instant;
+use std::rc::Rc;
 
+use crate::document::pdf::account::{Account, Held};
 use crate::document::{DocumentError, Limits};
 
 /// Bytes that are looked at, those of the file several times if its objects overlap. A file's
@@ -15,7 +16,8 @@ const LOOK: u64 = 4 << 20;
 /// Counts what the objects of a file have cost.
 pub(in crate::document::pdf) struct Meter {
     limits: Limits,
-    began: Instant,
+    pub(super) account: Rc<Account>,
+    held: RefCell<Held>,
     memory: Cell<u64>,
     kept: Cell<u64>,
     work: Cell<u64>,
@@ -25,10 +27,11 @@ pub(in crate::document::pdf) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, account: &Rc<Account>) -> Self {
         Self {
             limits: limits.clone(),
-            began: Instant::now(),
+            account: Rc::clone(account),
+            held: RefCell::new(account.nothing()),
             memory: Cell::new(0),
             kept: Cell::new(0),
             work: Cell::new(0),
@@ -52,7 +55,24 @@ impl Meter {
     pub(super) fn take(&self, bytes: usize) -> bool {
         self.memory.set(self.memory.get() + bytes as u64);
         let most = self.limits.object_bytes;
-        self.within(self.memory.get() <= most, most, "bytes of objects")
+        self.within(self.memory.get() <= most, most, "bytes of objects") && self.hold(bytes)
+    }
+
+    /// Holds so many bytes beside those of objects, as long as the file is open.
+    pub(super) fn hold(&self, bytes: usize) -> bool {
+        let held = self.held.borrow_mut().grow(bytes);
+        self.unless(held).is_some() && self.goes_on()
+    }
+
+    /// What was made, unless it went over a limit.
+    pub(super) fn unless<T>(&self, made: Result<T, DocumentError>) -> Option<T> {
+        match made {
+            Ok(made) => Some(made),
+            Err(fault) => {
+                self.fault.borrow_mut().get_or_insert(fault);
+                None
+            }
+        }
     }
 
     pub(super) fn taken(&self) -> u64 {
@@ -70,7 +90,10 @@ impl Meter {
         let (taken, kept) = (self.memory.get(), self.kept.get());
         look();
         let kept = self.kept.get() - kept;
-        self.memory.set(self.memory.get().min(taken + kept));
+        let now = self.memory.get();
+        self.memory.set(now.min(taken + kept));
+        let back = now - self.memory.get();
+        self.held.borrow_mut().give_back(back);
     }
 
     /// Looks at so many bytes.
@@ -79,8 +102,7 @@ impl Meter {
         self.work.set(work);
         if work - self.looked.get() >= LOOK {
             self.looked.set(work);
-            let seconds = self.limits.time.as_secs_f32();
-            self.within(self.began.elapsed() <= self.limits.time, seconds, "seconds");
+            self.unless(self.account.time());
         }
         self.within(work <= WORK, WORK, "bytes that are read to find objects")
     }

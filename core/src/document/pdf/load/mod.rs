@@ -22,7 +22,8 @@ use self::cipher::Cipher;
 use self::meter::Meter;
 use self::object::Parser;
 use self::object_stream::Packed;
-pub(super) use self::unpack::{Content, filters, undo};
+pub(super) use self::unpack::{Content, Unpacked, filters, undo};
+use super::account::Account;
 use super::lexer::is_space;
 use crate::document::{DocumentError, Limits};
 
@@ -47,13 +48,18 @@ struct Slot {
     object: OnceCell<Option<Box<Object>>>,
 }
 
+/// By number.
+type Slots = BTreeMap<u32, Slot>;
+/// What one takes in memory: nodes of a tree are half empty.
+const SLOT: usize = 2 * size_of::<(u32, Slot)>();
+
 /// The objects of a file.
 pub(super) struct Objects<'b> {
     bytes: &'b [u8],
     pub(super) trailer: Dictionary,
-    slots: BTreeMap<u32, Slot>,
+    slots: Slots,
     /// Objects by where they begin, if some were not in their places.
-    scanned: OnceCell<BTreeMap<u32, Slot>>,
+    scanned: OnceCell<Slots>,
     packed: RefCell<HashMap<u32, Option<Rc<Packed>>>>,
     cipher: Option<Cipher>,
     meter: Meter,
@@ -62,12 +68,16 @@ pub(super) struct Objects<'b> {
 
 impl<'b> Objects<'b> {
     /// The objects of a file by its tables, or without if they are no use.
-    pub(super) fn open(bytes: &'b [u8], limits: &Limits) -> Result<Self, DocumentError> {
-        let meter = Meter::new(limits);
+    pub(super) fn open(
+        bytes: &'b [u8],
+        limits: &Limits,
+        account: &Rc<Account>,
+    ) -> Result<Self, DocumentError> {
+        let meter = Meter::new(limits, account);
         let table = xref::read(bytes, &meter);
         meter.check()?;
         let Some(table) = table else {
-            return Self::rebuild(bytes, limits);
+            return Self::rebuild(bytes, limits, account);
         };
         let mut objects = Self::new(bytes, meter, table.places, table.trailer);
         objects.unlock()?;
@@ -75,13 +85,16 @@ impl<'b> Objects<'b> {
     }
 
     /// The objects of a file by how they begin.
-    pub(super) fn rebuild(bytes: &'b [u8], limits: &Limits) -> Result<Self, DocumentError> {
-        let meter = Meter::new(limits);
+    pub(super) fn rebuild(
+        bytes: &'b [u8],
+        limits: &Limits,
+        account: &Rc<Account>,
+    ) -> Result<Self, DocumentError> {
+        let meter = Meter::new(limits, account);
         let places = scan::objects(bytes, &meter);
         let trailer = scan::trailers(bytes, &meter);
-        let places = places.into_iter().map(|(n, place)| (n, Place::At(place)));
-        let mut objects = Self::new(bytes, meter, places.collect(), trailer);
-        let _ = objects.scanned.set(BTreeMap::new());
+        let mut objects = Self::new(bytes, meter, places, trailer);
+        let _ = objects.scanned.set(Slots::new());
         let streams = objects.find_streams();
         objects.unlock()?;
         objects.add_packed(&streams);
@@ -90,16 +103,11 @@ impl<'b> Objects<'b> {
         Ok(objects)
     }
 
-    fn new(
-        bytes: &'b [u8],
-        meter: Meter,
-        places: BTreeMap<u32, Place>,
-        trailer: Dictionary,
-    ) -> Self {
+    fn new(bytes: &'b [u8], meter: Meter, slots: Slots, trailer: Dictionary) -> Self {
         Self {
             bytes,
             trailer,
-            slots: places.into_iter().map(Slot::numbered).collect(),
+            slots,
             scanned: OnceCell::new(),
             packed: RefCell::default(),
             cipher: None,
@@ -146,12 +154,9 @@ impl<'b> Objects<'b> {
         self.bytes.get(from..to).unwrap_or_default()
     }
 
-    fn scanned(&self) -> &BTreeMap<u32, Slot> {
-        self.scanned.get_or_init(|| {
-            let found = scan::objects(self.bytes, &self.meter);
-            let places = found.into_iter().map(|(n, place)| (n, Place::At(place)));
-            places.map(Slot::numbered).collect()
-        })
+    fn scanned(&self) -> &Slots {
+        self.scanned
+            .get_or_init(|| scan::objects(self.bytes, &self.meter))
     }
 
     fn fill<'a>(&'a self, number: u32, slot: &'a Slot) -> Option<&'a Object> {
@@ -212,12 +217,13 @@ impl<'b> Objects<'b> {
         };
         let kind = stream.dict.get(b"Subtype").and_then(Object::as_name);
         let content = match kind {
-            Ok(b"Image") => Vec::new(),
-            _ => self.raw(stream).to_vec(),
+            Ok(b"Image") => &[],
+            _ => self.raw(stream),
         };
-        self.meter.take(content.len()).then_some(())?;
+        let length = content.len();
+        (self.meter.work(length) && self.meter.take(length)).then_some(())?;
+        stream.content = content.to_vec();
         stream.start_position = None;
-        stream.content = content;
         Some(())
     }
 
@@ -268,7 +274,16 @@ impl<'b> Objects<'b> {
 
     /// An object with everything that it refers to, as far as a few steps go.
     fn whole(&self, object: &Object, depth: u32) -> Object {
-        match self.resolve(object) {
+        let object = self.resolve(object);
+        // The same may stand here often, and in itself.
+        let own = match object {
+            Object::String(text, _) | Object::Name(text) => text.len(),
+            _ => 0,
+        };
+        if !self.meter.take(WHOLE + own) {
+            return Object::Null;
+        }
+        match object {
             Object::Dictionary(dictionary) if depth < NESTED => {
                 let pairs = dictionary.iter();
                 let whole = pairs.map(|(key, value)| (key.clone(), self.whole(value, depth + 1)));
@@ -278,19 +293,21 @@ impl<'b> Objects<'b> {
                 let items = items.iter().take(NESTED as usize);
                 Object::Array(items.map(|item| self.whole(item, depth + 1)).collect())
             }
-            Object::Stream(_) => Object::Null,
+            Object::Stream(_) | Object::Dictionary(_) | Object::Array(_) => Object::Null,
             other => other.clone(),
         }
     }
 }
 
 impl Slot {
-    fn numbered((number, place): (u32, Place)) -> (u32, Self) {
+    fn new(place: Place) -> Self {
         let object = OnceCell::new();
-        (number, Self { place, object })
+        Self { place, object }
     }
 }
 
+/// What a copy of an object takes in memory, with its key.
+const WHOLE: usize = 512;
 /// Bytes in which the beginning of the next object is looked for.
 const HEADER: usize = 64;
 

@@ -262,6 +262,8 @@ impl<'b, 'm> Parser<'b, 'm> {
             self.lexer.peek() == Some(b'R')
                 && behind.is_none_or(|byte| is_space(*byte) || is_delimiter(*byte))
         };
+        // What is looked at in vain is read again.
+        self.meter.work(self.place() - from);
         self.lexer.at = if is { self.place() + 1 } else { from };
         is.then_some(Object::Reference((number, 0)))
     }

@@ -1,18 +1,22 @@
 //! Objects that lie packed in a stream.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
 
 use lopdf::{Dictionary, Object};
 
 use super::object::Parser;
-use super::{Content, Objects, Place, Slot, filters, scan, undo};
+use super::unpack::Unpacked;
+use super::{Content, Objects, Place, SLOT, Slot, filters, scan, undo};
 
 /// A stream of objects, unpacked.
 pub(super) struct Packed {
-    pub(super) content: Vec<u8>,
-    /// Where they begin, by number.
-    places: HashMap<u32, usize>,
+    pub(super) content: Unpacked,
+    /// Where they begin, in the order of their numbers.
+    places: Vec<(u32, usize)>,
 }
+
+/// What a place takes in memory: lists grow by doubling, and are sorted with half as much.
+const PLACE: usize = 3 * size_of::<(u32, usize)>();
 
 impl Packed {
     pub(super) fn open(objects: &Objects<'_>, stream: &Object) -> Option<Self> {
@@ -26,30 +30,40 @@ impl Packed {
         let (count, first) = (number(b"N")?, number(b"First")?);
         let meter = &objects.meter;
         let filters = filters(&stream.dict, |object| objects.resolve(object))?;
-        let (content, cost) = undo(&filters, objects.raw(stream), meter.left());
+        let undone = undo(&filters, objects.raw(stream), meter.left(), &meter.account);
+        let (content, cost) = meter.unless(undone)?;
         let content = match content {
             Content::Whole(content) | Content::Part(content) => Some(content),
             Content::Over => None,
             Content::Unknown => return None,
         };
-        let within = meter.work(cost) && meter.unpack(content.as_ref().map(Vec::len));
+        let within =
+            meter.work(cost) && meter.unpack(content.as_ref().map(|content| content.len()));
         let content = content.filter(|_| within)?;
         let mut parser = Parser::new(&content, 0, meter);
-        let mut places = HashMap::new();
+        let mut places = Vec::new();
         for _ in 0..count {
             let (Some(number), Some(place)) = (parser.integer(), parser.integer()) else {
                 break;
             };
-            meter.count(places.len()).then_some(())?;
+            (meter.count(places.len()) && meter.hold(PLACE)).then_some(())?;
             if let (Ok(number), Ok(place)) = (u32::try_from(number), usize::try_from(place)) {
-                places.insert(number, first.saturating_add(place));
+                places.push((number, first.saturating_add(place)));
             }
         }
+        // Of those with the same number, the last.
+        places.reverse();
+        places.sort_by_key(|(number, _)| *number);
+        places.dedup_by_key(|(number, _)| *number);
+        places.shrink_to_fit();
         Some(Self { content, places })
     }
 
     pub(super) fn place(&self, number: u32) -> Option<usize> {
-        self.places.get(&number).copied()
+        let at = self
+            .places
+            .binary_search_by_key(&number, |(number, _)| *number);
+        Some(self.places[at.ok()?].1)
     }
 }
 
@@ -86,11 +100,20 @@ impl Objects<'_> {
             let Some(packed) = self.packed(*stream) else {
                 continue;
             };
-            for number in packed.places.keys() {
-                let (number, slot) = Slot::numbered((*number, Place::Packed(*stream)));
-                let before = self.slots.entry(number).or_insert(slot);
-                if let Place::Packed(_) = before.place {
-                    before.place = Place::Packed(*stream);
+            for (number, _) in &packed.places {
+                let slot = Slot::new(Place::Packed(*stream));
+                match self.slots.entry(*number) {
+                    Entry::Vacant(vacant) => {
+                        if !self.meter.hold(SLOT) {
+                            return;
+                        }
+                        vacant.insert(slot);
+                    }
+                    Entry::Occupied(mut before) => {
+                        if let Place::Packed(_) = before.get().place {
+                            before.get_mut().place = Place::Packed(*stream);
+                        }
+                    }
                 }
             }
             if !self.meter.count(self.slots.len()) {

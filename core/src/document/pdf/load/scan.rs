@@ -1,26 +1,26 @@
 //! A file whose tables are no use: its objects are found by how they begin.
 
-use std::collections::BTreeMap;
-
 use lopdf::{Dictionary, Object};
 
 use super::meter::Meter;
 use super::object::Parser;
+use super::{Place, SLOT, Slot, Slots};
 use crate::document::pdf::lexer::{is_delimiter, is_space};
 
 /// Blanks between the parts of `12 0 obj`, and digits of one of them.
 const NEAR: usize = 10;
 
 /// Where objects begin, by number; of those with the same one, the last.
-pub(super) fn objects(bytes: &[u8], meter: &Meter) -> BTreeMap<u32, usize> {
-    let mut found = BTreeMap::new();
+pub(super) fn objects(bytes: &[u8], meter: &Meter) -> Slots {
+    let mut found = Slots::new();
     if !meter.work(bytes.len()) {
         return found;
     }
     for place in memchr::memmem::find_iter(bytes, b"obj") {
         if let Some((number, from)) = header_before(bytes, place) {
-            found.insert(number, from);
-            if !meter.count(found.len()) {
+            let slot = Slot::new(Place::At(from));
+            let new = found.insert(number, slot).is_none();
+            if new && !(meter.count(found.len()) && meter.hold(SLOT)) {
                 break;
             }
         }

@@ -1,21 +1,57 @@
 //! What streams have in them: their filters undone one by one, none beyond what it may give.
 
 use std::io::Read;
+use std::ops::Deref;
+use std::rc::Rc;
 
 use flate2::bufread::DeflateDecoder;
 use lopdf::filters::png::{FilterType, decode_row};
 use lopdf::{DecompressError, Dictionary, Error, Object, Stream};
 
 use super::meter::Meter;
+use crate::document::DocumentError;
+use crate::document::pdf::account::{Account, Held};
 
 /// Filters of one stream; files use one or two.
 const FILTERS: usize = 8;
+/// Bytes that are unpacked before more memory is asked for.
+const STEP: usize = 64 << 10;
+/// What a filter may look back to.
+const WINDOW: usize = 16 << 20;
+
+/// Bytes, with the memory that they take.
+pub(in crate::document::pdf) struct Unpacked {
+    bytes: Vec<u8>,
+    held: Held,
+}
+
+impl Deref for Unpacked {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Unpacked {
+    fn new(mut bytes: Vec<u8>, mut held: Held) -> Self {
+        bytes.shrink_to_fit();
+        held.shrink_to(bytes.len());
+        Self { bytes, held }
+    }
+
+    /// The first so many bytes.
+    pub(in crate::document::pdf) fn first(mut self, bytes: usize) -> Self {
+        self.bytes.truncate(bytes);
+        Self::new(self.bytes, self.held)
+    }
+}
 
 /// What was in a stream.
 pub(in crate::document::pdf) enum Content {
-    Whole(Vec<u8>),
+    Whole(Unpacked),
     /// It is damaged; this is what comes before.
-    Part(Vec<u8>),
+    Part(Unpacked),
     /// It is more than it may be.
     Over,
     /// Nobody knows how it is packed.
@@ -31,23 +67,33 @@ pub(in crate::document::pdf) fn undo(
     filters: &[Filter<'_>],
     raw: &[u8],
     most: usize,
-) -> (Content, usize) {
+    account: &Rc<Account>,
+) -> Result<(Content, usize), DocumentError> {
     let mut cost = raw.len();
     let mut whole = true;
-    let mut content: Option<Vec<u8>> = None;
+    let mut content: Option<Unpacked> = None;
     if filters.len() > FILTERS {
-        return (Content::Unknown, cost);
+        return Ok((Content::Unknown, cost));
     }
     for (name, told) in filters {
         let input = content.as_deref().unwrap_or(raw);
         let undone = match *name {
             b"Crypt" => continue,
-            b"FlateDecode" | b"Fl" => inflate(input, *told, most),
-            b"LZWDecode" | b"LZW" => lzw(input, *told, most),
-            b"ASCIIHexDecode" | b"AHx" => by_library("ASCIIHexDecode", input, None, most),
-            b"ASCII85Decode" | b"A85" => by_library("ASCII85Decode", ascii85(input), None, most),
-            b"RunLengthDecode" | b"RL" => by_library("RunLengthDecode", input, None, most),
-            b"BrotliDecode" => by_library("BrotliDecode", input, None, most),
+            b"FlateDecode" | b"Fl" => inflate(input, *told, most, account)?,
+            b"LZWDecode" | b"LZW" => lzw(input, *told, most, account)?,
+            b"ASCIIHexDecode" | b"AHx" => {
+                Library::of("ASCIIHexDecode", 1, account).undo(input, most)?
+            }
+            b"ASCII85Decode" | b"A85" => {
+                Library::of("ASCII85Decode", 4, account).undo(ascii85(input), most)?
+            }
+            b"RunLengthDecode" | b"RL" => {
+                Library::of("RunLengthDecode", 64, account).undo(input, most)?
+            }
+            b"BrotliDecode" => {
+                let _window = account.hold(WINDOW)?;
+                Library::of("BrotliDecode", usize::MAX, account).undo(input, most)?
+            }
             _ => Content::Unknown,
         };
         let next = match undone {
@@ -56,27 +102,31 @@ pub(in crate::document::pdf) fn undo(
                 whole = false;
                 next
             }
-            failed => return (failed, cost + most),
+            failed => return Ok((failed, cost + most)),
         };
         cost += next.len();
         content = Some(next);
     }
     let content = match content {
         Some(content) => content,
-        None if raw.len() > most => return (Content::Over, cost),
-        None => raw.to_vec(),
+        None if raw.len() > most => return Ok((Content::Over, cost)),
+        None => {
+            let held = account.hold(raw.len())?;
+            Unpacked::new(raw.to_vec(), held)
+        }
     };
-    match whole {
+    Ok(match whole {
         true => (Content::Whole(content), cost),
         false => (Content::Part(content), cost),
-    }
+    })
 }
 
 /// The content of a stream that has objects, or their places, in it. Its filters are told
 /// where it is.
-pub(super) fn for_objects(dictionary: &Dictionary, raw: &[u8], meter: &Meter) -> Option<Vec<u8>> {
+pub(super) fn for_objects(dictionary: &Dictionary, raw: &[u8], meter: &Meter) -> Option<Unpacked> {
     let filters = filters(dictionary, |object| object)?;
-    let (content, cost) = undo(&filters, raw, meter.left());
+    let undone = undo(&filters, raw, meter.left(), &meter.account);
+    let (content, cost) = meter.unless(undone)?;
     meter.work(cost).then_some(())?;
     match content {
         Content::Whole(content) | Content::Part(content) => {
@@ -123,31 +173,51 @@ pub(in crate::document::pdf) fn filters<'o>(
 }
 
 /// What is there is of use whatever its checksum says.
-fn inflate(input: &[u8], told: Option<&Dictionary>, most: usize) -> Content {
+fn inflate(
+    input: &[u8],
+    told: Option<&Dictionary>,
+    most: usize,
+    account: &Rc<Account>,
+) -> Result<Content, DocumentError> {
     let headed = matches!(input, [first, second, ..]
         if first & 15 == 8 && (u16::from(*first) << 8 | u16::from(*second)).is_multiple_of(31));
     let mut content = Vec::new();
-    let mut whole = inflate_to(&mut content, input.get(2..).unwrap_or_default(), most);
+    let mut held = account.nothing();
+    let rest = input.get(2..).unwrap_or_default();
+    let mut whole = inflate_to(&mut content, &mut held, rest, most)?;
     if content.is_empty() && !whole && !headed {
-        whole = inflate_to(&mut content, input, most);
+        whole = inflate_to(&mut content, &mut held, input, most)?;
     }
     if content.len() > most {
-        return Content::Over;
+        return Ok(Content::Over);
     }
     predict(&mut content, told);
-    match whole {
+    let content = Unpacked::new(content, held);
+    Ok(match whole {
         true => Content::Whole(content),
         false => Content::Part(content),
-    }
+    })
 }
 
 /// Tells whether it is as it was packed; one that lost no more than its checksum is.
-fn inflate_to(content: &mut Vec<u8>, input: &[u8], most: usize) -> bool {
+fn inflate_to(
+    content: &mut Vec<u8>,
+    held: &mut Held,
+    input: &[u8],
+    most: usize,
+) -> Result<bool, DocumentError> {
     let mut reader = DeflateDecoder::new(input).take(most as u64 + 1);
-    let ended = reader.read_to_end(content).is_ok();
+    let ended = loop {
+        // It grows by doubling; a predictor has as much again for a row at most.
+        held.at_least(2 * (content.len() + STEP))?;
+        match (&mut reader).take(STEP as u64).read_to_end(content) {
+            Ok(STEP) => {}
+            ended => break ended.is_ok(),
+        }
+    };
     let read = usize::try_from(reader.into_inner().total_in()).unwrap_or(usize::MAX);
     let sum = input.get(read..).and_then(|rest| rest.first_chunk());
-    ended && sum.is_none_or(|sum| u32::from_be_bytes(*sum) == checksum(content))
+    Ok(ended && sum.is_none_or(|sum| u32::from_be_bytes(*sum) == checksum(content)))
 }
 
 /// Adler-32.
@@ -165,31 +235,66 @@ fn checksum(content: &[u8]) -> u32 {
     high << 16 | low
 }
 
-fn lzw(input: &[u8], told: Option<&Dictionary>, most: usize) -> Content {
+fn lzw(
+    input: &[u8],
+    told: Option<&Dictionary>,
+    most: usize,
+    account: &Rc<Account>,
+) -> Result<Content, DocumentError> {
     let mut only = Dictionary::new();
     if let Some(early) = told.and_then(|told| told.get(b"EarlyChange").ok()) {
         only.set("EarlyChange", early.clone());
     }
-    match by_library("LZWDecode", input, Some(only), most) {
+    let mut library = Library::of("LZWDecode", LZW, account);
+    library.told = Some(only);
+    Ok(match library.undo(input, most)? {
         Content::Whole(mut content) => {
-            predict(&mut content, told);
-            Content::Whole(content)
+            let _row = account.hold(content.len())?;
+            predict(&mut content.bytes, told);
+            let Unpacked { bytes, held } = content;
+            Content::Whole(Unpacked::new(bytes, held))
         }
         failed => failed,
-    }
+    })
 }
 
-fn by_library(name: &str, input: &[u8], told: Option<Dictionary>, most: usize) -> Content {
-    let mut dictionary = Dictionary::new();
-    dictionary.set("Filter", name);
-    if let Some(told) = told {
-        dictionary.set("DecodeParms", told);
+/// A byte of this filter becomes at most so many.
+const LZW: usize = 4_096;
+
+/// A filter that the library undoes.
+struct Library<'a> {
+    name: &'static str,
+    told: Option<Dictionary>,
+    /// A byte becomes at most so many.
+    gives: usize,
+    account: &'a Rc<Account>,
+}
+
+impl<'a> Library<'a> {
+    fn of(name: &'static str, gives: usize, account: &'a Rc<Account>) -> Self {
+        Self {
+            name,
+            told: None,
+            gives,
+            account,
+        }
     }
-    let stream = Stream::new(dictionary, input.to_vec());
-    match stream.decompressed_content_with_limit(most) {
-        Ok(content) => Content::Whole(content),
-        Err(Error::Decompress(DecompressError::MemoryLimitExceeded { .. })) => Content::Over,
-        Err(_) => Content::Unknown,
+
+    fn undo(self, input: &[u8], most: usize) -> Result<Content, DocumentError> {
+        // It has the input by itself, and its output grows by doubling.
+        let gives = most.min(input.len().saturating_mul(self.gives));
+        let held = self.account.hold(input.len() + 2 * gives)?;
+        let mut dictionary = Dictionary::new();
+        dictionary.set("Filter", self.name);
+        if let Some(told) = self.told {
+            dictionary.set("DecodeParms", told);
+        }
+        let stream = Stream::new(dictionary, input.to_vec());
+        Ok(match stream.decompressed_content_with_limit(most) {
+            Ok(content) => Content::Whole(Unpacked::new(content, held)),
+            Err(Error::Decompress(DecompressError::MemoryLimitExceeded { .. })) => Content::Over,
+            Err(_) => Content::Unknown,
+        })
     }
 }
 
@@ -221,17 +326,19 @@ fn predict(content: &mut Vec<u8>, told: Option<&Dictionary>) {
         }
         10.. => {
             let mut before = vec![0; row.min(content.len())];
-            let mut plain = Vec::with_capacity(content.len());
-            for line in content.chunks_mut(row + 1) {
-                let Some((kind, line)) = line.split_first_mut() else {
-                    break;
-                };
+            let (mut from, mut to) = (0, 0);
+            while let Some(kind) = content.get(from) {
                 let kind = FilterType::try_from(*kind).unwrap_or(FilterType::None);
+                let end = content.len().min(from + 1 + row);
+                let line = &mut content[from + 1..end];
                 decode_row(kind, pixel, &before, line);
-                plain.extend_from_slice(line);
                 before[..line.len()].copy_from_slice(line);
+                // Each line goes to the front by the bytes that told of those before.
+                content.copy_within(from + 1..end, to);
+                to += end - from - 1;
+                from = end;
             }
-            *content = plain;
+            content.truncate(to);
         }
         _ => {}
     }

@@ -1,12 +1,13 @@
 //! The tables that say where objects are: those of lines, those in streams, and both in one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::collections::btree_map::Entry;
 
 use lopdf::{Dictionary, Object};
 
 use super::meter::Meter;
 use super::object::Parser;
-use super::{Place, unpack};
+use super::{Place, SLOT, Slot, Slots, unpack};
 
 /// Tables that are followed from one to the one before.
 const TABLES: usize = 4_096;
@@ -16,7 +17,7 @@ const SHARED: [&[u8]; 4] = [b"Root", b"Info", b"Encrypt", b"ID"];
 /// Where objects are.
 #[derive(Default)]
 pub(super) struct Table {
-    pub(super) places: BTreeMap<u32, Place>,
+    pub(super) places: Slots,
     pub(super) trailer: Dictionary,
 }
 
@@ -125,7 +126,7 @@ fn lines(
                 true => Place::At(place),
                 false => Place::Free,
             };
-            table.places.entry(number).or_insert(place);
+            table.add(number, place, meter)?;
         }
     }
     Some(())
@@ -167,10 +168,21 @@ fn packed(
                 _ => Place::Free,
             };
             let number = u32::try_from(part[0].checked_add(n)?).ok()?;
-            table.places.entry(number).or_insert(place);
+            table.add(number, place, meter)?;
         }
     }
     Some(())
+}
+
+impl Table {
+    /// What a newer table says of a number holds.
+    fn add(&mut self, number: u32, place: Place, meter: &Meter) -> Option<()> {
+        if let Entry::Vacant(vacant) = self.places.entry(number) {
+            meter.hold(SLOT).then_some(())?;
+            vacant.insert(Slot::new(place));
+        }
+        Some(())
+    }
 }
 
 /// One more entry; files that are changed often name the same object several times.
