@@ -67,7 +67,7 @@ export interface WorkerReport {
   readonly released: number;
   /** Attempts that were no longer the worker's: their ends were dropped. */
   readonly lost: number;
-  /** Ends that could not be recorded before the worker had to go: those jobs run again. */
+  /** Ends that could not be recorded before the worker had to go, as far as it knows: those jobs may run again. */
   readonly unrecorded: number;
 }
 

@@ -63,18 +63,21 @@ async fn jobs_of_another_format_are_left_alone() {
     ];
     for (url, node) in places {
         let jobs = connect::jobs(&url).await.unwrap();
-        assert_eq!(node.cli(&["-c", "GET", "cr:format"]), "1", "{url}");
+        assert_eq!(node.cli(&["-c", "GET", "cr:format"]), "2", "{url}");
         add(&jobs, &["a"]).await;
         // It is found right, and stays.
         connect::jobs(&url).await.unwrap();
-        node.cli(&["-c", "SET", "cr:format", "2"]);
+        node.cli(&["-c", "SET", "cr:format", "other"]);
         let refused = connect::jobs(&url).await.unwrap_err();
         assert_eq!(refused.code(), "backend_unsuitable", "{refused}");
         let told = refused.to_string();
-        assert!(told.contains("`2`") && told.contains("?prefix="), "{told}");
+        assert!(
+            told.contains("`other`") && told.contains("?prefix="),
+            "{told}"
+        );
         connect::jobs(&format!("{url}?prefix=mine")).await.unwrap();
-        assert_eq!(node.cli(&["-c", "GET", "mine:format"]), "1", "{url}");
-        assert_eq!(node.cli(&["-c", "GET", "cr:format"]), "2", "{url}");
+        assert_eq!(node.cli(&["-c", "GET", "mine:format"]), "2", "{url}");
+        assert_eq!(node.cli(&["-c", "GET", "cr:format"]), "other", "{url}");
     }
 }
 
@@ -107,7 +110,10 @@ async fn the_format_is_looked_at_once_a_connection() {
         }
     };
     assert!(matches!(refused, JobError::Unsuitable { .. }), "{refused}");
-    redis.cli(&["SET", "cr:format", "1"]);
+    // Whatever is asked of it.
+    let swept = jobs.sweep().await.unwrap_err();
+    assert!(matches!(swept, JobError::Unsuitable { .. }), "{swept}");
+    redis.cli(&["SET", "cr:format", "2"]);
     add(&jobs, &["d"]).await;
 }
 

@@ -11,7 +11,7 @@ use crate::job::JobError;
 
 /// Of the keys, records and scripts as they are. Another one is due when those who have this
 /// one could not work beside it.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// Looks at the mark once a connection: behind a new one may be another server.
 #[derive(Default)]
@@ -32,9 +32,11 @@ impl Format {
         if found.is_none() {
             let mut set = cmd("SET");
             set.arg(&mark).arg(FORMAT).arg("NX");
-            // Who may not write now, as to a full server, leaves it to the next.
-            if link.ask(&set).await == Ok(Value::Nil) {
-                found = text(link.ask(cmd("GET").arg(&mark)).await?);
+            match link.ask(&set).await {
+                Ok(Value::Nil) => found = text(link.ask(cmd("GET").arg(&mark)).await?),
+                Ok(_) => {}
+                // Who may not write now, as to a full server, tries again next time.
+                Err(_) => return Ok(()),
             }
         }
         match found {

@@ -158,6 +158,7 @@ impl RedisJobs {
         queue: &str,
         args: &Args,
     ) -> Result<Value, JobError> {
+        self.shared.format.check(&self.shared.link).await?;
         script
             .run(&self.shared.link, &self.shared.head(queue), args)
             .await

@@ -20,14 +20,19 @@ pub(super) const RENEWAL: Duration = Duration::from_secs(5);
 const KEPT: Duration = Duration::from_secs(60);
 
 /// Says that this process follows, and tells the number of the last event.
-pub(super) fn begin(session: &mut Session<'_>, token: &str) -> rusqlite::Result<i64> {
+pub(super) fn begin(
+    session: &mut Session<'_>,
+    token: &str,
+    follows: bool,
+) -> rusqlite::Result<i64> {
     let now = SystemClock.now();
     let until: Option<i64> = session
         .db
         .prepare_cached("SELECT until FROM follower WHERE token = ?1")?
         .query_row([token], |row| row.get(0))
         .optional()?;
-    if until.is_some_and(|until| until <= number(now)) {
+    // To others here who follow already.
+    if follows && until.is_none_or(|until| until <= number(now)) {
         leave_a_gap(session.db)?;
     }
     let fresh = number(now + millis(TERM) - 2 * millis(RENEWAL));

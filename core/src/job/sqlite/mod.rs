@@ -333,8 +333,9 @@ impl JobManager for SqliteJobs {
         // Before the file is told: what happens behind that is not missed.
         let receiver = engine.watch.subscribe();
         let token = engine.token.clone();
+        let follows = engine.watch.is_followed();
         let begun = engine.write(self.urgent, 1, move |session| {
-            follow::begin(session, &token)
+            follow::begin(session, &token, follows)
         });
         let last = begun.await?;
         engine.watch.follow(last);

@@ -119,6 +119,11 @@ impl Watch {
         receiver
     }
 
+    /// Whether somebody follows already.
+    pub(super) fn is_followed(&self) -> bool {
+        self.state.lock().passed.is_some()
+    }
+
     /// Somebody follows what comes behind that event.
     pub(super) fn follow(&self, last: i64) {
         let mut state = self.state.lock();

@@ -21,7 +21,7 @@ pub struct WorkerReport {
     pub released: u64,
     /// Attempts that were no longer the worker's: their ends were dropped.
     pub lost: u64,
-    /// Ends that could not be recorded before the worker had to go: those jobs run again.
+    /// Ends that could not be recorded before the worker had to go, as far as it knows: those jobs may run again.
     pub unrecorded: u64,
 }
 

@@ -129,6 +129,12 @@ impl Side {
         (trip, replied)
     }
 
+    /// There were as many jobs as asked for: there may be more.
+    pub(super) fn ran_full(&mut self) {
+        self.dry = false;
+        self.again_at = None;
+    }
+
     /// There are no more jobs for now; it may be worth asking again after a time.
     pub(super) fn ran_dry(&mut self, again_in: Option<Duration>) {
         self.dry = true;

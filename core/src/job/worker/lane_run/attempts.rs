@@ -97,8 +97,12 @@ impl LaneRun {
         }));
     }
 
-    /// What is still to be recorded as the lane ends never will be, as far as it knows.
+    /// What is still to be recorded as the lane ends never will be, as far as it knows: nor
+    /// what still runs, where the backend was closed under it.
     pub(super) fn leave(&mut self) {
+        for (place, attempt) in self.slots.all_counting() {
+            self.abandon(place, attempt, "released", Outcome::Release);
+        }
         for (side, ending) in std::mem::take(&mut self.reporting)
             .into_iter()
             .map(|it| it.1)

@@ -325,8 +325,10 @@ impl LaneRun {
             }
         };
         side.backoff.reset();
-        if reply.asked > 0 && exchanged.claimed.len() < reply.asked {
-            side.ran_dry(exchanged.again_in);
+        match exchanged.claimed.len() {
+            _ if reply.asked == 0 => {}
+            came if came < reply.asked => side.ran_dry(exchanged.again_in),
+            _ => side.ran_full(),
         }
         let endings = side.sending.remove(trip);
         let mut ends = WorkerReport::default();

@@ -124,6 +124,9 @@ impl JobManager for Between {
             None => call.await,
         }
     }
+    fn is_worth_two_exchanges(&self) -> bool {
+        true
+    }
     async fn wait_for_work(&self, queue: &str, at_most: Duration) -> Result<(), JobError> {
         self.inner.wait_for_work(queue, at_most).await
     }

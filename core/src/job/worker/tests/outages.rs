@@ -46,7 +46,8 @@ async fn while_the_backend_fails_no_outcome_is_lost_and_no_job_runs_twice() {
         }
     };
     let worker = Worker::builder(between)
-        .lane("q", 60)
+        // Enough for two exchanges under way.
+        .lane("q", 128)
         .lease(LEASE)
         .default_handler(handler);
     let worker = start(worker);

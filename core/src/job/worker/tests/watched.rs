@@ -73,6 +73,35 @@ async fn each_end_is_told_once_it_is_recorded() {
 }
 
 #[tokio::test]
+async fn what_runs_as_its_backend_is_closed_is_told_as_unrecorded() {
+    let jobs = memory();
+    put(&jobs, "closed", 2).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (tells, gate) = (Arc::clone(&told), Gate::new());
+    let passed = gate.clone();
+    let worker = Worker::builder(SharedJobs::clone(&jobs))
+        .lane("closed", 2)
+        .default_handler(move |_: Context| {
+            let gate = passed.clone();
+            async move {
+                gate.pass().await;
+                Ok(Payload::NULL)
+            }
+        })
+        .on_end(move |end| tells.lock().push((end.lease.id.to_string(), end.outcome)));
+    let worker = start(worker);
+    gate.came.acquire_many(2).await.unwrap().forget();
+    jobs.close().await;
+    // One ends, and its lane hears that the backend is closed.
+    gate.open(1);
+    assert_eq!(worker.task.await.unwrap().unwrap_err(), JobError::Closed);
+    let mut told = told.lock().clone();
+    told.sort();
+    let unrecorded = |nth| (format!("closed-{nth}"), "unrecorded");
+    assert_eq!(told, [unrecorded(0), unrecorded(1)]);
+}
+
+#[tokio::test]
 async fn leases_that_ran_out_are_counted() {
     let jobs = memory();
     put(&jobs, "frozen", 2).await;
