@@ -134,7 +134,7 @@ async fn works() {
         }
     };
     // With many slots over Redis two exchanges are under way.
-    let slots = if seed % 2 == 0 { 16 } else { 128 };
+    let slots = if seed.is_multiple_of(2) { 16 } else { 128 };
     let worker = Worker::builder(jobs)
         .lane(QUEUE, slots)
         .handler(QUEUE, handler)
