@@ -90,7 +90,7 @@ impl Conversations {
     /// queue, id, retries and the like are `job`'s.
     ///
     /// # Errors
-    /// [`SessionError::UnknownSession`], a file over the limit, too many unfinished jobs of
+    /// [`UnknownSession`](crate::session::SessionError), a file over the limit, too many unfinished jobs of
     /// the session, or when a backend cannot be used.
     pub async fn submit_training(
         &self,
@@ -115,7 +115,7 @@ impl Conversations {
     /// Asks for a text to be written.
     ///
     /// # Errors
-    /// [`SessionError::UnknownSession`], too many unfinished jobs of the session, or when a
+    /// [`UnknownSession`](crate::session::SessionError), too many unfinished jobs of the session, or when a
     /// backend cannot be used.
     pub async fn submit_generation(
         &self,
