@@ -146,7 +146,7 @@ async fn a_master_under_sentinels_does_all_that_a_manager_must() {
     if !servers::redis_is_there() {
         return;
     }
-    let watched = servers::fleet::Watched::start();
+    let watched = servers::fleet::Watched::steady();
     over("sentinel", &watched.url(), || {
         drop(watched.master.cli(&["FLUSHALL"]))
     })

@@ -55,7 +55,7 @@ async fn jobs_of_another_format_are_left_alone() {
     }
     let redis = Redis::start(&[]);
     let cluster = Cluster::start();
-    let watched = Watched::start();
+    let watched = Watched::steady();
     let places = [
         (redis.url(), &redis),
         (cluster.url(), &cluster.nodes[0]),

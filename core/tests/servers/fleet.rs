@@ -99,12 +99,23 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
+    /// A master that is given up once it is silent for half a second.
     pub(crate) fn start() -> Self {
+        Self::given_up_after(Duration::from_millis(500))
+    }
+
+    /// A master that stays one, however busy the machine is.
+    pub(crate) fn steady() -> Self {
+        Self::given_up_after(Duration::from_secs(60))
+    }
+
+    fn given_up_after(silence: Duration) -> Self {
         let master = Redis::start(&[]);
         let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
         let sentinel = Redis::sentinel(&format!(
-            "sentinel monitor jobs 127.0.0.1 {} 1\nsentinel down-after-milliseconds jobs 500\nsentinel failover-timeout jobs 2000\n",
-            master.port
+            "sentinel monitor jobs 127.0.0.1 {} 1\nsentinel down-after-milliseconds jobs {}\nsentinel failover-timeout jobs 2000\n",
+            master.port,
+            silence.as_millis(),
         ));
         let watched = Self {
             master,
