@@ -296,7 +296,11 @@ async fn a_session_stays_with_its_credential_and_with_the_next_one_behind_a_limi
     let say = async |talks: &Conversations, talk: &Conversation| {
         let reply = talks.open(talk.key().clone()).send("hello").await.unwrap();
         let by = reply.trail.last().unwrap().credential.clone();
-        assert_eq!(reply.session.credential.as_deref(), Some(&*by));
+        let read = place.sessions.read(talk.key(), Range::Last(0)).await;
+        assert_eq!(read.unwrap().credential.as_deref(), Some(&*by));
+        // Those who are shown a session do not learn of it.
+        let shown = serde_json::to_value(&reply.session).unwrap();
+        assert!(shown.get("credential").is_none(), "{shown}");
         by
     };
     for talks in [&talks[0], &talks[1], &talks[0]] {

@@ -184,7 +184,7 @@ impl Prepared {
             messages,
             temperature: self.settings.temperature,
             // The prompt cache is there.
-            credential: self.read.session.credential.as_deref().map(str::to_owned),
+            credential: self.read.credential.as_deref().map(str::to_owned),
             session: Some(super::jobs::session_name(&self.read.session.key)),
             ..Request::default()
         }
