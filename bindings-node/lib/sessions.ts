@@ -30,8 +30,6 @@ export interface Session {
   readonly training: readonly number[];
   /** The place of the last message that sums up those before it. */
   readonly summary?: number;
-  /** The credential that answered last in it, which its next turn would rather have. */
-  readonly credential?: string;
   readonly createdAt: number;
   readonly activeAt: number;
   /** Jobs that work on it. */

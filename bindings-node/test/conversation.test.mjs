@@ -96,7 +96,8 @@ test('it is trained and writes what it learned', async (context) => {
     text += piece;
   }
   assert.equal(text, 'answer 3');
-  assert.equal((await sessions.get('s')).turns, 3);
+  const session = await sessions.get('s');
+  assert.deepEqual([session.turns, 'credential' in session], [3, false]);
 });
 
 test('it learns from files that are open, as it comes and as far as is wanted', async (context) => {

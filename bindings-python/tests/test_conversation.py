@@ -76,7 +76,8 @@ def test_it_is_trained_and_writes_what_it_learned(place: Place) -> None:
     assert written.usage is not None
     assert [attempt.credential for attempt in written.trail] == ["a"]
     assert "".join(place.talk.send_stream("Shorter").text()) == "answer 3"
-    assert place.sessions.get("s").turns == 3
+    session = place.sessions.get("s")
+    assert (session.turns, "credential" in str(session)) == (3, False)
 
     async def others() -> list[str]:
         sent = await place.talk.asend("once more")

@@ -10,15 +10,17 @@ use std::time::Duration;
 use credential_rotation::conversation::{
     Conversation, ConversationSettings, Conversations, Material, Piece, Window,
 };
+use credential_rotation::credential::pool::Want;
 use credential_rotation::job::JobId;
 use credential_rotation::provider::Message;
 use credential_rotation::session::{
     Entry, EntryKind, Fence, Guard, NewMessage, NewTurn, Range, Session, TRAINING_LIMIT,
 };
+use credential_rotation::wrapper::WrapperOptions;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use talks::{Place, brief, lesson};
+use talks::{Place, SOON, brief, lesson};
 
 #[tokio::test]
 async fn a_session_is_trained_and_writes_what_it_learned() {
@@ -296,7 +298,11 @@ async fn a_session_stays_with_its_credential_and_with_the_next_one_behind_a_limi
     let say = async |talks: &Conversations, talk: &Conversation| {
         let reply = talks.open(talk.key().clone()).send("hello").await.unwrap();
         let by = reply.trail.last().unwrap().credential.clone();
-        assert_eq!(reply.session.credential.as_deref(), Some(&*by));
+        let read = place.sessions.read(talk.key(), Range::Last(0)).await;
+        assert_eq!(read.unwrap().credential.as_deref(), Some(&*by));
+        // Those who are shown a session do not learn of it.
+        let shown = serde_json::to_value(&reply.session).unwrap();
+        assert!(shown.get("credential").is_none(), "{shown}");
         by
     };
     for talks in [&talks[0], &talks[1], &talks[0]] {
@@ -318,6 +324,55 @@ async fn a_session_stays_with_its_credential_and_with_the_next_one_behind_a_limi
         begun.insert(say(&talks[0], &talk).await);
     }
     assert_eq!(begun.len(), 3);
+}
+
+#[tokio::test]
+async fn a_session_leaves_a_credential_whose_endpoint_is_down() {
+    let ok = |times: u64| json!({"text": "re", "times": times});
+    let down = json!({"fault": "overloaded", "times": 99});
+    let keys = json!({ "sk-secret-a": [ok(1), down], "sk-secret-b": [ok(99)] });
+    let place = Place::of(None, keys).await;
+    let wrapper = place.wrapper_of(&["a", "b"], 2);
+    let talks = Conversations::new(Arc::clone(&place.sessions), wrapper);
+    let talk = place.open(ConversationSettings::default()).await;
+    for wanted in [&["a"][..], &["a", "b"], &["b"], &["b"]] {
+        let reply = talks.open(talk.key().clone()).send("hello").await.unwrap();
+        let by: Vec<_> = reply.trail.iter().map(|a| a.credential.as_str()).collect();
+        assert_eq!(by, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_credential_in_use_is_replaced_for_one_turn_and_one_that_is_out_for_good() {
+    let ok = json!([{"text": "re", "times": 99}]);
+    let place = Place::of(None, json!({ "sk-secret-a": ok, "sk-secret-b": ok })).await;
+    let one_call =
+        |id: &str| json!({ "id": id, "secret": format!("sk-secret-{id}"), "concurrency": 1 });
+    let options = json!({
+        "provider": "anthropic", "base_url": place.endpoint.url(), "model": "sim-1",
+        "credentials": [one_call("a"), one_call("b")],
+    });
+    let options = WrapperOptions::from_json(&options.to_string()).unwrap();
+    let wrapper = options.build().unwrap();
+    let talks = Conversations::new(Arc::clone(&place.sessions), wrapper.clone());
+    let talk = place.open(ConversationSettings::default()).await;
+    let say = async || {
+        let reply = talks.open(talk.key().clone()).send("hello").await.unwrap();
+        reply.trail.last().unwrap().credential.clone()
+    };
+    assert_eq!(say().await, "a");
+    let want = Want {
+        credential: Some("a"),
+        ..Want::default()
+    };
+    let lease = wrapper.pool().try_acquire(&want).unwrap();
+    assert_eq!((lease.credential().id(), say().await.as_str()), ("a", "b"));
+    drop(lease);
+    assert_eq!(say().await, "a", "it was only in use");
+    wrapper.pool().cool("a", SOON, "test").await.unwrap();
+    assert_eq!(say().await, "b");
+    wrapper.pool().admit("a").await.unwrap();
+    assert_eq!(say().await, "b", "it was out");
 }
 
 /// A window of so many messages, summed up.

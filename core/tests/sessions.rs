@@ -6,6 +6,7 @@ mod twin;
 
 use std::sync::Arc;
 
+use credential_rotation::connect;
 use credential_rotation::provider::Message;
 use credential_rotation::session::memory::{BYTES, MemorySessions};
 use credential_rotation::session::redis::RedisSessions;
@@ -183,6 +184,68 @@ async fn a_session_moves_from_backend_to_backend_as_it_is() {
         let again = place.append(&made.key, Guard::default(), again);
         assert!(again.await.unwrap().repeated, "names of turns came along");
         lines = place.export(&made.key).await.unwrap();
+    }
+}
+
+/// A head as the first versions stored it: they knew of a turn with a name only where it begins.
+fn of_old(head: &str) -> String {
+    let mut head: serde_json::Value = serde_json::from_str(head).unwrap();
+    for named in head["names"].as_array_mut().unwrap() {
+        named.as_object_mut().unwrap().remove("last").unwrap();
+    }
+    head.as_object_mut().unwrap().remove("credential").unwrap();
+    head.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_first_versions_stored_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let redis = servers::redis_is_there().then(|| servers::Redis::start(&[]));
+    let mut urls = vec![format!("sqlite:{}", path.display())];
+    urls.extend(redis.as_ref().map(servers::Redis::url));
+    for url in urls {
+        let open = async || connect::sessions(&url).await.unwrap();
+        let turn = |text: &str| NewTurn {
+            credential: Some("a".into()),
+            ..NewTurn::of(vec![Message::user(text), Message::assistant("re")])
+        };
+        let sessions = open().await;
+        let key = sessions.create(NewSession::of("ann").with_id("s")).await;
+        let key = key.unwrap().key;
+        for turn in [
+            turn("one").keyed("j"),
+            turn("two"),
+            turn("three").keyed("k"),
+            turn("four"),
+        ] {
+            let written = sessions.append(&key, Guard::default(), turn);
+            written.await.unwrap();
+        }
+        drop(sessions);
+        if url.starts_with("sqlite:") {
+            let file = rusqlite::Connection::open(&path).unwrap();
+            let head = file.query_row("SELECT head FROM session", [], |row| row.get(0));
+            let old = of_old(&head.unwrap() as &String);
+            let changed = file.execute("UPDATE session SET head = ?1", [old]);
+            assert_eq!(changed.unwrap(), 1);
+        } else {
+            let (redis, place) = (redis.as_ref().unwrap(), "cr:sessions:{ann}:s:s");
+            let old = of_old(&redis.cli(&["HGET", place, "head"]));
+            assert_eq!(redis.cli(&["HSET", place, "head", &old]), "0");
+        }
+        let sessions = open().await;
+        for _ in 0..2 {
+            for (name, wanted) in [("j", "one"), ("k", "three")] {
+                let found = sessions.find_turn(&key, name).await.unwrap();
+                let texts = found.entries.iter().map(|e| e.message.content.text());
+                assert_eq!(texts.collect::<Vec<_>>(), [wanted, "re"], "{url}");
+                let again = sessions.append(&key, Guard::default(), turn("again").keyed(name));
+                assert!(again.await.unwrap().repeated);
+            }
+            let more = sessions.append(&key, Guard::default(), turn("more"));
+            assert!(!more.await.unwrap().repeated);
+        }
     }
 }
 

@@ -168,6 +168,12 @@ def test_a_session_learns_and_writes(api: httpx.Client, endpoint: SimulatedEndpo
     assert (done["state"], done["progress"]["percent"]) == ("completed", 100)
     result = api.get(f"/results/{job}").json()
     assert (result["text"], result["topic"]) == ("answer 2", "ovens")
+    # Which credential answered is for nobody to see.
+    changed = api.patch("/sessions/s", json={"name": "Loaves"})
+    for told in (changed, api.get("/sessions"), api.get("/sessions/s")):
+        assert '"training"' in told.text
+        assert "credential" not in told.text
+    assert "credential" not in asked.text + api.get(f"/jobs/{job}").text + str(result)
     seen = [request["body"] for request in endpoint.requests()]
     assert "Bread is patient" in str(seen[1]["messages"][0])
     # Every process knows the session, its turns and the jobs.

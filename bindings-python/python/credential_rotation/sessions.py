@@ -60,8 +60,6 @@ class Session:
     training: list[int] = field(default_factory=list)
     """The places of messages that trained it."""
     summary: int | None = None
-    credential: str | None = None
-    """The credential that answered last in it, which its next turn would rather have."""
     jobs: list[dict[str, Any]] = field(default_factory=list)
     """``id``, ``epoch`` and ``until`` of jobs that work on it."""
 

@@ -184,7 +184,7 @@ impl Prepared {
             messages,
             temperature: self.settings.temperature,
             // The prompt cache is there.
-            credential: self.read.session.credential.as_deref().map(str::to_owned),
+            credential: self.read.credential.as_deref().map(str::to_owned),
             session: Some(super::jobs::session_name(&self.read.session.key)),
             ..Request::default()
         }
@@ -212,15 +212,28 @@ impl Prepared {
             new(Message::user(self.prompt.clone()), usage.map(asked)),
             new(answer, usage.map(|usage| usage.output_tokens)),
         ];
-        let answered = trail.last().filter(|attempt| {
-            // A name that a session cannot keep is no reason to lose the turn.
-            attempt.fault.is_none() && check_name("credential", &attempt.credential).is_ok()
-        });
         NewTurn {
             messages: self.summary.clone().into_iter().chain(said).collect(),
             key: self.guard.fence.as_ref().map(|f| f.job.as_str().into()),
-            credential: answered.map(|attempt| attempt.credential.as_str().into()),
+            credential: self.moved(trail),
         }
+    }
+
+    /// The credential that the next turn would rather have, if another than before. One that was
+    /// only in use stays the session's: its prompt cache will still be there.
+    fn moved(&self, trail: &[Attempt]) -> Option<Box<str>> {
+        let answered = trail.last().filter(|attempt| attempt.fault.is_none())?;
+        let model = answered.model.as_deref();
+        let stays = |had: &str| {
+            let failed = |attempt: &Attempt| attempt.credential == had && attempt.fault.is_some();
+            !trail.iter().any(failed) && self.wrapper.pool().admits(had, model)
+        };
+        if self.read.credential.as_deref().is_some_and(stays) {
+            return None;
+        }
+        // A name that a session cannot keep is no reason to lose the turn.
+        let known = check_name("credential", &answered.credential).is_ok();
+        known.then(|| answered.credential.as_str().into())
     }
 
     /// Adds to the session, if nobody else has spoken in it since it was read.

@@ -200,6 +200,7 @@ pub trait SessionManager: Send + Sync + fmt::Debug {
             tags: read.session.tags,
             settings: read.session.settings,
             entries: read.entries,
+            credential: read.credential,
         };
         self.create(new).await
     }

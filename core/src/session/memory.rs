@@ -164,23 +164,23 @@ impl SessionManager for MemorySessions {
     }
 
     async fn read(&self, key: &SessionKey, range: Range) -> Result<Transcript, SessionError> {
-        let (session, bodies) = {
+        let (head, bodies) = {
             let held = self.shared.held.lock();
             let kept = held.find(key)?;
             let places = range.places(&kept.head.session);
-            (kept.head.session.clone(), kept.bodies(places))
+            (kept.head.clone(), kept.bodies(places))
         };
-        Ok(Transcript::new(session, entries(&bodies), range))
+        Ok(Transcript::new(*head, entries(&bodies), range))
     }
 
     async fn find_turn(&self, key: &SessionKey, name: &str) -> Result<Transcript, SessionError> {
-        let (session, bodies) = {
+        let (head, bodies) = {
             let held = self.shared.held.lock();
             let kept = held.find(key)?;
             let bodies = kept.head.turn(name).map(|places| kept.bodies(places));
-            (kept.head.session.clone(), bodies.unwrap_or_default())
+            (kept.head.clone(), bodies.unwrap_or_default())
         };
-        Ok(Transcript::of_turn(session, entries(&bodies)))
+        Ok(Transcript::of_turn(*head, entries(&bodies)))
     }
 
     async fn list(&self, filter: &SessionFilter) -> Result<SessionPage, SessionError> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rules::Head;
 use super::{Entry, Session, SessionError, SessionKey};
 use crate::clock::EpochMillis;
 
@@ -38,6 +39,10 @@ pub struct Transcript {
     pub entries: Vec<Entry>,
     /// Whether messages were removed behind the version asked from: forget what was read.
     pub reset: bool,
+    /// The credential that the session's next turn would rather have. Who calls the model needs
+    /// it; those who are shown a session have no business with it, so that no JSON has it.
+    #[serde(skip)]
+    pub credential: Option<Box<str>>,
 }
 
 /// Which sessions are wanted.
@@ -184,17 +189,21 @@ impl Places {
 }
 
 impl Transcript {
-    /// A turn's messages, or none.
-    pub(super) fn of_turn(session: Session, entries: Vec<Entry>) -> Self {
+    /// A turn's messages, or none, of those from its first on.
+    pub(super) fn of_turn(head: Head, mut entries: Vec<Entry>) -> Self {
+        let turn = entries.first().map(|first| first.turn);
+        entries.retain(|entry| Some(entry.turn) == turn);
         Self {
-            session,
+            session: head.session,
             entries,
             reset: false,
+            credential: head.credential,
         }
     }
 
     /// What was asked for of what was read.
-    pub(super) fn new(session: Session, mut entries: Vec<Entry>, range: Range) -> Self {
+    pub(super) fn new(head: Head, mut entries: Vec<Entry>, range: Range) -> Self {
+        let session = head.session;
         let mut reset = false;
         if let Range::Since(version) = range {
             reset = session.removed_at > version;
@@ -206,6 +215,7 @@ impl Transcript {
             session,
             entries,
             reset,
+            credential: head.credential,
         }
     }
 }

@@ -39,6 +39,9 @@ pub(super) struct Head {
     /// counted: neither a session that was made anew nor a server that lost its last writes
     /// comes to one that was before.
     pub(super) revision: u64,
+    /// The credential that the next turn would rather have: its prompt cache is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) credential: Option<Box<str>>,
     /// Names of the last turns that have one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     names: Vec<Named>,
@@ -47,11 +50,13 @@ pub(super) struct Head {
     past: Vec<Fence>,
 }
 
-/// A turn by its first and last place and its name.
+/// A turn by its first and last place and its name. Sessions that were stored by the first
+/// versions do not know the last place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Named {
     turn: u64,
-    last: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<u64>,
     key: Box<str>,
 }
 
@@ -73,6 +78,7 @@ impl Head {
         now: EpochMillis,
     ) -> Result<(Self, Vec<Added>), SessionError> {
         let key = new.key()?;
+        check_credential(new.credential.as_deref())?;
         let session = Session {
             key,
             incarnation: drawn(),
@@ -86,7 +92,6 @@ impl Head {
             turns: 0,
             training: Vec::new(),
             summary: None,
-            credential: None,
             created_at: now,
             active_at: now,
             jobs: Vec::new(),
@@ -94,6 +99,7 @@ impl Head {
         let mut head = Self {
             session,
             revision: drawn(),
+            credential: new.credential,
             names: Vec::new(),
             past: Vec::new(),
         };
@@ -178,11 +184,16 @@ impl Head {
         self.session.active_at <= since && self.session.jobs.iter().all(|job| job.until <= now)
     }
 
-    /// Where the messages of the turn of that name are, if it is known.
+    /// Where the messages of the turn of that name are, if it is known: from the first place on.
+    /// Where its last place is not known, others may follow them.
     pub(super) fn turn(&self, name: &str) -> Option<Places> {
         let mut names = self.names.iter();
         let named = names.find(|named| *named.key == *name)?;
-        Some(Places::run(named.turn, named.last + 1))
+        let end = match named.last {
+            Some(last) => last + 1,
+            None => names.next().map_or(self.session.messages, |next| next.turn),
+        };
+        Some(Places::run(named.turn, end))
     }
 
     fn key(&self) -> &SessionKey {
@@ -209,7 +220,7 @@ impl Head {
         self.session.version += 1;
         self.session.turns += 1;
         if turn.credential.is_some() {
-            self.session.credential = turn.credential;
+            self.credential = turn.credential;
         }
         let first = self.session.messages;
         let count = turn.messages.len();
@@ -233,6 +244,7 @@ impl Head {
     }
 
     fn remember_name(&mut self, turn: u64, last: u64, key: Box<str>) {
+        let last = Some(last);
         self.names.push(Named { turn, last, key });
         let over = self.names.len().saturating_sub(NAMES_KEPT);
         self.names.drain(..over);
@@ -318,10 +330,13 @@ fn check_turn(turn: &NewTurn) -> Result<(), SessionError> {
         return Err(SessionError::invalid("messages", "there are none: add one"));
     }
     let key = turn.key.as_deref();
-    let credential = turn.credential.as_deref();
-    credential.map_or(Ok(()), |id| check_name("credential", id))?;
+    check_credential(turn.credential.as_deref())?;
     let mut messages = turn.messages.iter();
     messages.try_for_each(|new| check_message(&new.message, key))
+}
+
+fn check_credential(id: Option<&str>) -> Result<(), SessionError> {
+    id.map_or(Ok(()), |id| check_name("credential", id))
 }
 
 /// Whether a message of a turn of that name can be kept.

@@ -48,9 +48,6 @@ pub struct Session {
     /// The place of the last message that sums up those before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<u64>,
-    /// The credential that answered last in it, which its next turn would rather have.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credential: Option<Box<str>>,
     /// When it was made, in epoch milliseconds.
     pub created_at: EpochMillis,
     /// When it was last written to or touched.
@@ -88,6 +85,10 @@ pub struct NewSession {
     /// Messages that it has from the start, as a fork or an import does.
     #[serde(skip)]
     pub entries: Vec<Entry>,
+    /// The credential that its first turn would rather have, as a fork does: what it begins with
+    /// is in that one's prompt cache.
+    #[serde(skip)]
+    pub credential: Option<Box<str>>,
 }
 
 impl NewSession {
@@ -136,6 +137,7 @@ impl Default for NewSession {
             tags: Vec::new(),
             settings: Map::new(),
             entries: Vec::new(),
+            credential: None,
         }
     }
 }

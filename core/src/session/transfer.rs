@@ -108,6 +108,8 @@ pub(super) fn from_lines(text: &str) -> Result<NewSession, SessionError> {
         tags: first.tags,
         settings: first.settings,
         entries,
+        // Where it comes from, other credentials are in use.
+        credential: None,
     })
 }
 

@@ -73,8 +73,8 @@ pub struct NewTurn {
     /// session's last 32 is not added again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Box<str>>,
-    /// The credential that answered, if one did.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The credential that the next turn would rather have, if another than before.
+    #[serde(skip)]
     pub credential: Option<Box<str>>,
 }
 

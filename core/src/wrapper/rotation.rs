@@ -27,8 +27,8 @@ pub struct Ask {
     pub model: Option<String>,
     /// The conversation it belongs to, for the sticky strategy.
     pub session: Option<String>,
-    /// The credential that it would rather have; without it, or while that cannot be used, the
-    /// pool's strategy chooses.
+    /// The credential that it would rather have. Without it, while that cannot be used, and once
+    /// it failed in this call, the pool's strategy chooses.
     pub credential: Option<String>,
     /// The tokens it is expected to cost, for token limits.
     pub tokens: u64,
@@ -72,6 +72,8 @@ impl From<Duration> for CallLimits {
 pub struct Rotation {
     wrapper: Arc<Inner>,
     ask: Ask,
+    /// Who was wanted and failed: what is behind it may be down, which rests nobody.
+    avoid: Option<String>,
     target: usize,
     attempts: u32,
     provider_faults: u32,
@@ -110,6 +112,7 @@ impl Rotation {
         Self {
             wrapper,
             ask,
+            avoid: None,
             target: 0,
             attempts: 0,
             provider_faults: 0,
@@ -247,6 +250,7 @@ impl Rotation {
             model: model.as_deref(),
             session: self.ask.session.as_deref(),
             credential: self.ask.credential.as_deref(),
+            avoid: self.avoid.as_deref(),
             tokens: self.ask.tokens,
         };
         match target.pool.acquire(&want, remaining).await {
@@ -400,6 +404,10 @@ impl Rotation {
                     jitter,
                 );
             }
+        }
+        let wanted = self.ask.credential.as_deref() == Some(lease.credential().id());
+        if wanted && decision.next != Next::Refresh {
+            self.avoid = self.ask.credential.take();
         }
         let marks = self.marks(&decision, &fault);
         let settlement = Settlement {

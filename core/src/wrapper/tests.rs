@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::decide::Policy;
 use super::*;
 use crate::credential::Credential;
+use crate::credential::pool::{PoolOptions, Strategy};
 use crate::provider::{Chunk, ChunkStream, FaultReason, Provider, Usage};
 
 /// Answers with the credential's id unless the script has something else for it.
@@ -147,10 +148,18 @@ impl Provider for Scripted {
 }
 
 fn pool(ids: &[&str]) -> CredentialPool {
+    pool_by(Strategy::RoundRobin, ids)
+}
+
+fn pool_by(strategy: Strategy, ids: &[&str]) -> CredentialPool {
     let credentials = ids
         .iter()
         .map(|id| Credential::new(*id, format!("sk-secret-{id}")));
-    CredentialPool::new(credentials.collect()).unwrap()
+    let options = PoolOptions {
+        strategy,
+        ..PoolOptions::default()
+    };
+    CredentialPool::with_options(credentials.collect(), options).unwrap()
 }
 
 fn quick() -> Policy {
@@ -178,7 +187,10 @@ fn faults(outcome: &Outcome) -> Vec<(&str, Option<&str>)> {
         .collect()
 }
 
-use FaultReason::{BadRequest, QuotaExhausted, RateLimited, ServerError, Truncated, Unauthorized};
+use FaultReason::{
+    BadRequest, Connect, Overloaded, QuotaExhausted, RateLimited, ServerError, Truncated,
+    Unauthorized,
+};
 
 #[tokio::test]
 async fn a_call_goes_on_to_the_credential_that_answers_and_says_why() {
@@ -195,6 +207,43 @@ async fn a_call_goes_on_to_the_credential_that_answers_and_says_why() {
         ]
     );
     assert_eq!(outcome.usage().unwrap().total(), 5);
+}
+
+#[tokio::test]
+async fn who_wants_a_credential_that_is_down_goes_on_to_another_whatever_the_strategy() {
+    let strategies = [
+        Strategy::RoundRobin,
+        Strategy::Weighted,
+        Strategy::LeastBusy,
+        Strategy::FillFirst,
+        Strategy::Sticky,
+    ];
+    let wanting = |id: &str| Request {
+        credential: Some(id.to_owned()),
+        session: Some("conversation-7".to_owned()),
+        ..Request::prompt("hello")
+    };
+    for reason in [Connect, Overloaded] {
+        for strategy in strategies {
+            for (down, up) in [("a", "b"), ("b", "a")] {
+                let provider = Scripted::new(&[(down, &[Some(reason)])]);
+                let wrapper = Wrapper::builder()
+                    .target(provider.clone(), pool_by(strategy, &["a", "b"]))
+                    .policy(quick())
+                    .build()
+                    .unwrap();
+                for _ in 0..3 {
+                    let outcome = wrapper.complete(wanting(down)).await;
+                    let wanted = [(down, Some(reason.as_str())), (up, None)];
+                    assert_eq!(faults(&outcome), wanted, "{strategy:?}");
+                }
+            }
+        }
+    }
+    // Where there is no other, it is asked again.
+    let provider = Scripted::new(&[("a", &[Some(Connect), Some(Overloaded), None])]);
+    let outcome = wrapper(&provider, &["a"]).complete(wanting("a")).await;
+    assert_eq!((outcome.text(), outcome.attempts), (Some("from a"), 3));
 }
 
 #[tokio::test]

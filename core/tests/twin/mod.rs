@@ -144,6 +144,7 @@ fn transcript(mut told: Value) -> Transcript {
         session: session(&mut told),
         entries: serde_json::from_value(told["entries"].take()).unwrap(),
         reset: told["reset"].as_bool().unwrap(),
+        credential: None,
     }
 }
 

@@ -28,7 +28,7 @@ pub use window::MINUTE;
 use self::slot::{Proof, Slot};
 use self::strategy::{Pick, Slots};
 use super::store::{PoolStore, Reservation};
-use super::{Credential, CredentialStatus};
+use super::{Credential, CredentialState, CredentialStatus};
 use crate::clock::{Clock, EpochMillis, SystemClock, millis};
 use crate::error::Error;
 
@@ -387,6 +387,15 @@ impl CredentialPool {
             earliest,
             credentials: self.statuses(model),
         }
+    }
+
+    /// Whether it has that credential and it is not out for the model; it may be in use.
+    pub(crate) fn admits(&self, id: &str, model: Option<&str>) -> bool {
+        let mut all = self.statuses(model).into_iter();
+        all.any(|status| {
+            status.id == id
+                && matches!(status.state, CredentialState::Ready | CredentialState::Busy)
+        })
     }
 
     fn statuses(&self, model: Option<&str>) -> Vec<CredentialStatus> {

@@ -38,6 +38,8 @@ pub struct Want<'a> {
     pub session: Option<&'a str>,
     /// The id of the credential that it would rather have, if there is such a one.
     pub credential: Option<&'a str>,
+    /// The id of one that is to be asked only where no other can be.
+    pub avoid: Option<&'a str>,
     /// The tokens it is expected to cost.
     pub tokens: u64,
 }
@@ -93,23 +95,35 @@ impl Slots {
         if let Some(index) = self.wanted(want, now) {
             return Pick::Slot(index);
         }
-        let chosen = match (self.strategy, want.session) {
-            (Strategy::RoundRobin, _) | (Strategy::Sticky, None) => self.next_in_turn(want, now),
-            (Strategy::FillFirst, _) => self.first_ready(want, now),
-            (Strategy::LeastBusy, _) => self.least_busy(want, now),
-            (Strategy::Weighted, _) => self.weighted(want, now),
-            (Strategy::Sticky, Some(session)) => self.sticky(session, want, now),
-        };
+        let mut chosen = self.choose(want, now);
+        if chosen.is_none() && want.avoid.is_some() {
+            let any = Want {
+                avoid: None,
+                ..*want
+            };
+            chosen = self.choose(&any, now);
+        }
         match chosen {
             Some(index) => Pick::Slot(index),
             None => self.why_not(want, now),
         }
     }
 
+    fn choose(&mut self, want: &Want<'_>, now: EpochMillis) -> Option<usize> {
+        match (self.strategy, want.session) {
+            (Strategy::RoundRobin, _) | (Strategy::Sticky, None) => self.next_in_turn(want, now),
+            (Strategy::FillFirst, _) => self.first_ready(want, now),
+            (Strategy::LeastBusy, _) => self.least_busy(want, now),
+            (Strategy::Weighted, _) => self.weighted(want, now),
+            (Strategy::Sticky, Some(session)) => self.sticky(session, want, now),
+        }
+    }
+
     fn ready(&mut self, index: usize, want: &Want<'_>, now: EpochMillis) -> bool {
         let probe = self.probe;
         self.all.get_mut(index).is_some_and(|slot| {
-            slot.readiness(want.model, want.tokens, now, probe) == Readiness::Ready
+            want.avoid != Some(slot.credential.id())
+                && slot.readiness(want.model, want.tokens, now, probe) == Readiness::Ready
         })
     }
 

@@ -165,7 +165,7 @@ impl SessionManager for RedisSessions {
                 let Some((head, entries)) = transcript(self.run(all).await?)? else {
                     return Err(unknown(key));
                 };
-                return Ok(Transcript::new(head.session, entries, range));
+                return Ok(Transcript::new(head, entries, range));
             }
             let places = range.places(&head.session);
             if !places.single.is_empty() && matches!(range, Range::Window(_)) {
@@ -181,7 +181,7 @@ impl SessionManager for RedisSessions {
                     None => return Err(unknown(key)),
                 }
             }
-            return Ok(Transcript::new(head.session, entries, range));
+            return Ok(Transcript::new(head, entries, range));
         }
         Err(SessionError::Job(garbled()))
     }
@@ -190,7 +190,7 @@ impl SessionManager for RedisSessions {
         let mut seen = self.head(key).await?;
         for _ in 0..TRIES {
             let Some(places) = seen.turn(name) else {
-                return Ok(Transcript::of_turn(seen.session.clone(), Vec::new()));
+                return Ok(Transcript::of_turn(Head::clone(&seen), Vec::new()));
             };
             let call = self.call(key.owner(), "read").with(key.id()).with("run");
             let call = call.number(places.from).number(places.to - 1);
@@ -198,7 +198,7 @@ impl SessionManager for RedisSessions {
                 return Err(unknown(key));
             };
             if head.turn(name) == Some(places) {
-                return Ok(Transcript::of_turn(head.session, entries));
+                return Ok(Transcript::of_turn(head, entries));
             }
             // It went on in between, and the turn with it.
             seen = Arc::new(head);

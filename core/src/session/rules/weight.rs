@@ -24,7 +24,7 @@ impl Head {
         let weight = size_of::<Self>()
             + key
             + session.name.as_deref().map_or(0, str::len)
-            + session.credential.as_deref().map_or(0, str::len)
+            + self.credential.as_deref().map_or(0, str::len)
             + tags
             + jobs
             + names

@@ -173,7 +173,7 @@ impl SessionManager for SqliteSessions {
                 Range::Since(version) => rows::since(db, row, version, head.session.removed_at)?,
                 _ => rows::messages(db, row, &range.places(&head.session))?,
             };
-            Ok(Some(Transcript::new(head.session, entries, range)))
+            Ok(Some(Transcript::new(head, entries, range)))
         };
         let found = self.engine()?.read(read).await?;
         found.ok_or_else(|| unknown(key))
@@ -189,7 +189,7 @@ impl SessionManager for SqliteSessions {
                 Some(places) => rows::messages(db, row, &places)?,
                 None => Vec::new(),
             };
-            Ok(Some(Transcript::of_turn(head.session, entries)))
+            Ok(Some(Transcript::of_turn(head, entries)))
         };
         let found = self.engine()?.read(read).await?;
         found.ok_or_else(|| unknown(key))

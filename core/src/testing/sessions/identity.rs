@@ -6,7 +6,8 @@ use super::incarnations::of_every_guarded_verb;
 use super::{Store, code, job, key, made, say, texts};
 use crate::provider::Message;
 use crate::session::{
-    Change, Entry, EntryKind, Guard, NewSession, Range, SessionError, SessionKey, SharedSessions,
+    Change, Entry, EntryKind, Guard, NewSession, NewTurn, Range, SessionError, SessionKey,
+    SharedSessions,
 };
 
 pub(super) async fn what_was_made_is_found_by_the_other(store: Store) {
@@ -183,6 +184,35 @@ pub(super) async fn a_fork_goes_its_own_way(store: Store) {
     assert_eq!(texts(&left), ["one", "re one"]);
     let taken = store.one.fork(&key, Some("t".to_owned())).await;
     assert_eq!(code(taken), "session_taken");
+}
+
+pub(super) async fn a_fork_keeps_the_credential_and_no_json_has_it(store: Store) {
+    let key = made(&store, "s").await;
+    let read = async |key: &SessionKey| {
+        let read = store.one.read(key, Range::Last(9)).await.unwrap();
+        let shown = serde_json::to_string(&read).unwrap();
+        assert!(!shown.contains("credential"), "{shown}");
+        read.credential
+    };
+    assert_eq!(read(&key).await, None);
+    // A turn that says nothing of it leaves it as it is.
+    for (credential, wanted) in [(Some("k1"), "k1"), (None, "k1"), (Some("k2"), "k2")] {
+        let turn = NewTurn {
+            credential: credential.map(Into::into),
+            ..super::turn("one", "two")
+        };
+        let written = store.one.append(&key, Guard::default(), turn);
+        written.await.unwrap();
+        assert_eq!(read(&key).await.as_deref(), Some(wanted));
+        let found = store.one.find_turn(&key, "none").await.unwrap();
+        assert_eq!(found.credential.as_deref(), Some(wanted));
+    }
+    let lines = store.one.export(&key).await.unwrap();
+    assert!(!lines.contains("k2"), "{lines}");
+    let forked = store.another.fork(&key, None).await.unwrap();
+    let imported = store.one.import("bob", None, &lines).await.unwrap();
+    assert_eq!(read(&forked.key).await.as_deref(), Some("k2"));
+    assert_eq!(read(&imported.key).await, None);
 }
 
 pub(super) async fn an_export_comes_back_as_it_was(store: Store) {

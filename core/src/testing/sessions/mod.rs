@@ -76,6 +76,7 @@ checks! {
         names_that_no_session_can_have_are_refused,
         a_deleted_session_is_gone_with_all_of_it,
         a_fork_goes_its_own_way,
+        a_fork_keeps_the_credential_and_no_json_has_it,
         an_export_comes_back_as_it_was,
         an_import_that_is_none_is_refused_by_line,
         a_session_begins_with_no_message_that_could_not_be_added;
