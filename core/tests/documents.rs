@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use credential_rotation::document::{
     Document, DocumentError, DocumentKind, Limits, read, read_path, read_with,
 };
-use made::{Pdf, composite, hostile, packed, packed_zeros, pdf_with_font, saved, shown};
+use made::{Pdf, composite, honest, hostile, packed, packed_zeros, pdf_with_font, saved, shown};
 
 /// Texts at their places.
 type Texts = &'static [(i32, i32, &'static str)];
@@ -507,6 +507,23 @@ fn what_cannot_be_read_at_all_is_refused_at_once() {
     for path in [nothing.path(), std::path::Path::new("/dev/zero")] {
         let error = read_path(path, &Limits::default()).unwrap_err();
         assert_eq!(error.code(), "document_unreadable");
+    }
+}
+
+#[test]
+fn prints_of_tables_are_read_however_many_cells_they_have() {
+    // A debug build is some twenty times slower: it reads a part, with as small a limit.
+    let part = if cfg!(debug_assertions) { 20 } else { 1 };
+    let limits = Limits {
+        operations: Limits::default().operations / part as u64,
+        ..Limits::default()
+    };
+    for (pages, rows, columns) in [(5_000, 50, 10), (500, 200, 15), (200, 200, 40)] {
+        let pages = pages / part;
+        let file = honest::tables(pages, rows, columns);
+        let read = read(&file, Some("a.pdf"), &limits).unwrap();
+        assert_eq!(read.words(), pages * rows * columns);
+        assert_eq!(read.warnings, [""; 0]);
     }
 }
 
