@@ -409,6 +409,32 @@ fn pages_are_found_wherever_they_lie() {
 }
 
 #[test]
+fn pages_that_are_not_searched_for_are_told_of() {
+    let (pdf, page) = pdf_with_font(&shown(&[(72, 700, "found")]));
+    let mut file = pdf.finish(&[page, page]);
+    // It has fewer pages than it says, and more objects than its table tells of.
+    let end = memchr::memmem::rfind(&file, b"startxref").unwrap();
+    let rest = file.split_off(end);
+    for number in 100..200 {
+        file.extend_from_slice(format!("{number} 0 obj 1 endobj\n").as_bytes());
+    }
+    file.extend_from_slice(&rest);
+    let told = |objects| {
+        let limits = Limits {
+            objects,
+            ..Limits::default()
+        };
+        let read = read(&file, Some("a.pdf"), &limits).unwrap();
+        assert_eq!(read.text(), "found");
+        read.warnings
+            .concat()
+            .contains("was not searched for pages")
+    };
+    assert!(told(50));
+    assert!(!told(500));
+}
+
+#[test]
 fn what_writers_get_wrong_is_forgiven() {
     let content = shown(&[(72, 700, "still here")]);
     let file = String::from_utf8(Pdf::of(&[&content])).unwrap();

@@ -132,6 +132,11 @@ impl<'l> Budget<'l> {
         self.font.grow(bytes)
     }
 
+    /// A font that is read keeps what is held already.
+    pub(super) fn keep_held(&mut self, held: Held) {
+        self.font.join(held);
+    }
+
     /// What was kept since this was last asked.
     pub(super) fn kept(&mut self) -> Held {
         self.font.take()
