@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use credential_rotation::document::{
     Document, DocumentError, DocumentKind, Limits, read, read_path, read_with,
 };
-use made::{Pdf, composite, hostile, packed, packed_zeros, pdf_with_font, saved, shown};
+use made::{Pdf, composite, honest, hostile, packed, packed_zeros, pdf_with_font, saved, shown};
 
 /// Texts at their places.
 type Texts = &'static [(i32, i32, &'static str)];
@@ -409,6 +409,32 @@ fn pages_are_found_wherever_they_lie() {
 }
 
 #[test]
+fn pages_that_are_not_searched_for_are_told_of() {
+    let (pdf, page) = pdf_with_font(&shown(&[(72, 700, "found")]));
+    let mut file = pdf.finish(&[page, page]);
+    // It has fewer pages than it says, and more objects than its table tells of.
+    let end = memchr::memmem::rfind(&file, b"startxref").unwrap();
+    let rest = file.split_off(end);
+    for number in 100..200 {
+        file.extend_from_slice(format!("{number} 0 obj 1 endobj\n").as_bytes());
+    }
+    file.extend_from_slice(&rest);
+    let told = |objects| {
+        let limits = Limits {
+            objects,
+            ..Limits::default()
+        };
+        let read = read(&file, Some("a.pdf"), &limits).unwrap();
+        assert_eq!(read.text(), "found");
+        read.warnings
+            .concat()
+            .contains("was not searched for pages")
+    };
+    assert!(told(50));
+    assert!(!told(500));
+}
+
+#[test]
 fn what_writers_get_wrong_is_forgiven() {
     let content = shown(&[(72, 700, "still here")]);
     let file = String::from_utf8(Pdf::of(&[&content])).unwrap();
@@ -507,6 +533,23 @@ fn what_cannot_be_read_at_all_is_refused_at_once() {
     for path in [nothing.path(), std::path::Path::new("/dev/zero")] {
         let error = read_path(path, &Limits::default()).unwrap_err();
         assert_eq!(error.code(), "document_unreadable");
+    }
+}
+
+#[test]
+fn prints_of_tables_are_read_however_many_cells_they_have() {
+    // A debug build is some twenty times slower: it reads a part, with as small a limit.
+    let part = if cfg!(debug_assertions) { 20 } else { 1 };
+    let limits = Limits {
+        operations: Limits::default().operations / part as u64,
+        ..Limits::default()
+    };
+    for (pages, rows, columns) in [(5_000, 50, 10), (500, 200, 15), (200, 200, 40)] {
+        let pages = pages / part;
+        let file = honest::tables(pages, rows, columns);
+        let read = read(&file, Some("a.pdf"), &limits).unwrap();
+        assert_eq!(read.words(), pages * rows * columns);
+        assert_eq!(read.warnings, [""; 0]);
     }
 }
 

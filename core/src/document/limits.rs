@@ -30,7 +30,7 @@ pub struct Limits {
     pub stream_bytes: usize,
     /// Bytes of all unpacked streams. Default: 256 MiB.
     pub content_bytes: u64,
-    /// Operations of all pages. Default: 20 million.
+    /// Operations of all pages, and as many to put their text in order. Default: 20 million.
     pub operations: u64,
     /// How deep forms may lie in each other. Default: 12.
     pub depth: u32,

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod crowds;
+pub(crate) mod honest;
 pub(crate) mod hostile;
 
 use std::fmt::Write;

@@ -19,6 +19,7 @@ pub(super) struct Budget<'l> {
     pub(super) limits: &'l Limits,
     pub(super) account: Rc<Account>,
     operations: u64,
+    arranged: u64,
     content: u64,
     output: usize,
     lost: Vec<Loss>,
@@ -46,6 +47,7 @@ impl<'l> Budget<'l> {
             limits,
             account: Rc::clone(account),
             operations: 0,
+            arranged: 0,
             content: 0,
             output: 0,
             lost: Vec::new(),
@@ -72,6 +74,17 @@ impl<'l> Budget<'l> {
             return self.time();
         }
         Ok(())
+    }
+
+    /// What costs as much as so many operations, to put text in order. It is counted by itself:
+    /// a file that shows as much as it may can be put in order too.
+    pub(super) fn arrange(&mut self, operations: u64) -> Result<(), DocumentError> {
+        self.arranged = self.arranged.saturating_add(operations);
+        if self.arranged > self.limits.operations {
+            let what = "operations to put text in order";
+            return Err(over(self.limits.operations, what));
+        }
+        self.time()
     }
 
     /// So many more unpacked bytes.
@@ -117,6 +130,11 @@ impl<'l> Budget<'l> {
     /// A font that is read takes so much memory.
     pub(super) fn keep(&mut self, bytes: usize) -> Result<(), DocumentError> {
         self.font.grow(bytes)
+    }
+
+    /// A font that is read keeps what is held already.
+    pub(super) fn keep_held(&mut self, held: Held) {
+        self.font.join(held);
     }
 
     /// What was kept since this was last asked.

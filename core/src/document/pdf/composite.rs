@@ -61,7 +61,7 @@ struct Embedded {
 struct Embedding {
     program: Program,
     /// Glyphs by identifier, two bytes each.
-    glyphs: Option<Unpacked>,
+    glyphs: Option<Vec<u8>>,
 }
 
 /// A font with codes of several bytes.
@@ -390,7 +390,12 @@ impl Embedded {
         let program = Program::opentype(&data, budget)?;
         drop(data);
         let glyphs = unpacked(file, self.glyphs, budget)?;
-        let glyphs = glyphs.map(|glyphs| glyphs.first(GLYPHS));
+        // They are a part of the font: fonts are kept by what they hold.
+        let glyphs = glyphs.map(|glyphs| {
+            let (glyphs, held) = glyphs.first(GLYPHS);
+            budget.keep_held(held);
+            glyphs
+        });
         Ok(Some(Embedding { program, glyphs }))
     }
 }

@@ -11,9 +11,9 @@ use crate::document::DocumentError;
 /// A gap between lines this wide, in their size, is a paragraph's.
 pub(super) const PARAGRAPH: f32 = 1.7;
 
-/// Operations that it costs to put a piece in its place, and five times that beyond as many as
-/// a full page has.
-const PIECE: u64 = 4;
+/// Operations that it costs to put a piece in its place, and once more for each beyond as many
+/// as fit the processor's caches.
+const PIECE: u64 = 6;
 const PIECES: usize = 2_000;
 
 /// A line of text.
@@ -31,7 +31,7 @@ pub(super) fn text(glyphs: Vec<Glyph>, budget: &mut Budget<'_>) -> Result<String
     let pieces = pieces(&glyphs);
     drop(glyphs);
     let crowd = pieces.len().saturating_sub(PIECES);
-    budget.work(PIECE * (pieces.len() + 4 * crowd) as u64)?;
+    budget.arrange(PIECE * (pieces.len() + crowd) as u64)?;
     let lines = columns::split(bullets::put_in_place(lines(pieces)));
     let lines = order::in_reading_order(lines);
     budget.time()?;

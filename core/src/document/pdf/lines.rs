@@ -1,6 +1,9 @@
 //! From glyphs to lines: what stands together on one baseline, in the order it is drawn.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::RandomState;
 
 use super::font::Text;
 use super::interpret::Glyph;
@@ -157,35 +160,45 @@ impl Placed {
     }
 }
 
-/// What has been drawn where: some files draw text twice, to make it bold or to be safe.
+/// What has been drawn where: some files draw text twice, to make it bold or to be safe. Of
+/// the text there is a hash, as pages have thousands of pieces.
 #[derive(Default)]
-struct Drawn(HashSet<(Direction, i32, i32, String)>);
+struct Drawn {
+    places: HashSet<(Direction, i32, i32, u64), RandomState>,
+    texts: RandomState,
+}
 
 impl Drawn {
     /// Drops the last piece if it is blank, or was drawn before in the same place.
     fn settle(&mut self, pieces: &mut Vec<Piece>) {
         let Some(last) = pieces.last() else { return };
-        let mut text = String::new();
-        for glyph in &last.glyphs {
-            glyph.text.push_to(&mut text);
+        if last.glyphs.iter().all(Placed::is_space) {
+            pieces.pop();
+            return;
         }
+        let mut text = self.texts.build_hasher();
+        for glyph in &last.glyphs {
+            match &glyph.text {
+                Text::None => {}
+                Text::One(c) => c.hash(&mut text),
+                Text::Many(several) => several.chars().for_each(|c| c.hash(&mut text)),
+            }
+        }
+        let text = text.finish();
         let unit = (last.size * 0.3).max(0.5);
         #[allow(clippy::cast_possible_truncation)]
         let (x, y) = (
             (last.from / unit).round() as i32,
             (last.base / unit).round() as i32,
         );
-        let mut place = (last.direction, 0, 0, text);
-        let mut seen = false;
-        for (dx, dy) in AROUND {
-            (place.1, place.2) = (x.saturating_add(dx), y.saturating_add(dy));
-            seen |= self.0.contains(&place);
-        }
-        if seen || place.3.trim().is_empty() {
+        let place = |(dx, dy)| {
+            let (x, y) = (x.saturating_add(dx), y.saturating_add(dy));
+            (last.direction, x, y, text)
+        };
+        if AROUND.iter().any(|at| self.places.contains(&place(*at))) {
             pieces.pop();
         } else {
-            (place.1, place.2) = (x, y);
-            self.0.insert(place);
+            self.places.insert(place((0, 0)));
         }
     }
 }

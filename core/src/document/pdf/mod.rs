@@ -109,7 +109,7 @@ fn read_here(
 ) -> Result<Document, DocumentError> {
     let mut budget = Budget::new(limits, account);
     let file = File::open(bytes, limits, account)?;
-    let found = pages::of_tree(&file, account)?;
+    let mut found = pages::of_tree(&file, account)?;
     account.time()?;
     if !found.are_whole() {
         match rebuilt(bytes, limits, account, &found) {
@@ -125,7 +125,7 @@ fn read_here(
                 return read_pages(bytes.len(), &rebuilt.file, &pages, &mut budget, progress);
             }
             Err(problem) if found.nodes.is_empty() => return Err(problem),
-            Err(_) => {}
+            Err(problem) => found.unsearched = Some(problem),
         }
     }
     read_pages(bytes.len(), &file, &found, &mut budget, progress)
@@ -182,6 +182,11 @@ fn read_pages<'f>(
         warnings.push(format!(
             "{} parts of the tree of pages cannot be found",
             found.lost
+        ));
+    }
+    if let Some(problem) = &found.unsearched {
+        warnings.push(format!(
+            "the file was not searched for pages that are missing: {problem}"
         ));
     }
     let mut fonts = Fonts::default();

@@ -16,6 +16,8 @@ const NODES: usize = 1_000_000;
 
 /// What a node takes in memory, while it waits and as a page: lists grow by doubling.
 const NODE: usize = 3 * size_of::<PageNode<'_>>();
+/// What it takes to know that one was seen.
+const SEEN: usize = 2 * size_of::<ObjectId>() + 8;
 /// How many nodes cost as much as one look at the clock.
 const LOOK: usize = 4_096;
 
@@ -43,6 +45,8 @@ pub(super) struct Pages<'f> {
     pub(super) nodes: Vec<PageNode<'f>>,
     /// Parts of the tree that are not there.
     pub(super) lost: usize,
+    /// Why the file was not gone through for them.
+    pub(super) unsearched: Option<DocumentError>,
     /// How many there are by what the tree says.
     announced: usize,
     held: Held,
@@ -53,6 +57,7 @@ impl Pages<'_> {
         Self {
             nodes: Vec::new(),
             lost: 0,
+            unsearched: None,
             announced: 0,
             held: account.nothing(),
         }
@@ -131,6 +136,7 @@ fn walk<'f>(
     account: &Rc<Account>,
 ) -> Result<(), DocumentError> {
     let mut seen: HashSet<ObjectId> = HashSet::new();
+    let mut held = account.nothing();
     let mut stack = vec![(root, Inherited::default(), 0)];
     let mut nodes = 0;
     while let Some((object, inherited, depth)) = stack.pop() {
@@ -141,10 +147,11 @@ fn walk<'f>(
         if nodes % LOOK == 0 {
             account.time()?;
         }
-        if let Object::Reference(id) = object
-            && !seen.insert(*id)
-        {
-            continue;
+        if let Object::Reference(id) = object {
+            held.grow(SEEN)?;
+            if !seen.insert(*id) {
+                continue;
+            }
         }
         let Some(dictionary) = dictionary_of(file.resolve(object)) else {
             pages.lost += 1;

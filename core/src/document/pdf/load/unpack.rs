@@ -40,10 +40,11 @@ impl Unpacked {
         Self { bytes, held }
     }
 
-    /// The first so many bytes.
-    pub(in crate::document::pdf) fn first(mut self, bytes: usize) -> Self {
+    /// The first so many bytes, and what holds them.
+    pub(in crate::document::pdf) fn first(mut self, bytes: usize) -> (Vec<u8>, Held) {
         self.bytes.truncate(bytes);
-        Self::new(self.bytes, self.held)
+        let first = Self::new(self.bytes, self.held);
+        (first.bytes, first.held)
     }
 }
 
