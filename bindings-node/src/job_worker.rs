@@ -188,6 +188,13 @@ impl JobWorker {
             .map_err(|error| job_thrown(&error))
     }
 
+    /// Whether the handler of an attempt is still to begin: while the host was busy it may
+    /// have timed out, or become another's. If not, the host is done with it.
+    #[napi]
+    pub fn begins(&self, number: u32) -> bool {
+        self.host.begins(number)
+    }
+
     /// Records ends of attempts: a list of `{number, result}` and `{number, error}`.
     #[napi]
     pub fn end(&self, ends: String) -> Result<(), Thrown> {
