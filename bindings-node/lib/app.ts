@@ -22,14 +22,16 @@ export async function runApp(worker: AppWorker): Promise<number> {
   if (table === undefined || others.length > 0) {
     return worker.refuseCount(tables.length);
   }
-  // The core hears signals. With listeners of ours from before, it goes on doing so when
-  // the module listens to some as well.
-  process.on('SIGTERM', nothing).on('SIGINT', nothing);
   const attempts = new Attempts(table);
   const native = NativeWorker.withoutQueues((lines) => { attempts.take(native, lines); });
   const kinds = [...table.kinds.keys()];
   const otherwise = table.otherwise !== undefined;
-  return submit<number>((number) => { native.runApp(desk, number, worker, kinds, otherwise); });
+  return submit<number>((number) => {
+    // The core hears signals. With listeners of ours from before, it goes on doing so when
+    // the module listens to some as well; and it hears them at once, for ours do nothing.
+    process.on('SIGTERM', nothing).on('SIGINT', nothing);
+    native.runApp(desk, number, worker, kinds, otherwise);
+  });
 }
 
 function nothing(): void {

@@ -37,6 +37,10 @@ export class Attempts {
       }
       return;
     }
+    // Handlers of the same lines may have kept the loop busy until it was over.
+    if (!native.begins(number)) {
+      return;
+    }
     const context = new JobContext(native, number, told);
     this.#running.set(number, context);
     // Async, so that a handler that throws, or that gives no promise, has its end too.

@@ -145,6 +145,18 @@ impl Host {
         }
     }
 
+    /// Whether an attempt's handler is still to begin: one that is over, or is to end, by
+    /// the time the host comes to it is done with, and its slot free.
+    pub(crate) fn begins(&self, number: u32) -> bool {
+        let is_open = self
+            .attempt(number)
+            .is_some_and(|attempt| !attempt.is_cancelled());
+        if !is_open {
+            self.end(number, Err(HandlerError::Cancelled));
+        }
+        is_open
+    }
+
     fn begin(&self, job: Context) -> (u32, oneshot::Receiver<Ended>) {
         let told = Told::of(&job);
         let told = serde_json::to_string(&told).unwrap_or_default();

@@ -134,7 +134,8 @@ impl JobWorker {
         })
     }
 
-    /// Runs a worker of a command line until a signal; its exit code comes under `number`.
+    /// Runs a worker of a command line until a signal, which it hears as soon as this
+    /// returns; its exit code comes under `number`.
     #[napi]
     pub fn run_app(
         &self,
@@ -144,7 +145,8 @@ impl JobWorker {
         kinds: Vec<String>,
         otherwise: bool,
     ) -> napi::Result<()> {
-        let (worker, handlers) = (app.take()?, self.handlers(&kinds, otherwise));
+        let (mut worker, handlers) = (app.take()?, self.handlers(&kinds, otherwise));
+        runtime::inside(|| worker.listen())??;
         desk.shared().submit_job(number, async move {
             let running = tokio::task::spawn_blocking(move || worker.run(handlers, |_| {}));
             // What made it panic is on standard error already.
@@ -186,6 +188,13 @@ impl JobWorker {
         let set = self.handle.as_ref().ok_or(JobError::Closed);
         set.and_then(|handle| handle.set_concurrency(&lane, concurrency))
             .map_err(|error| job_thrown(&error))
+    }
+
+    /// Whether the handler of an attempt is still to begin: while the host was busy it may
+    /// have timed out, or become another's. If not, the host is done with it.
+    #[napi]
+    pub fn begins(&self, number: u32) -> bool {
+        self.host.begins(number)
     }
 
     /// Records ends of attempts: a list of `{number, result}` and `{number, error}`.

@@ -17,6 +17,12 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> napi::Re
     Ok(handle()?.spawn(work).abort_handle())
 }
 
+/// Does something where timers, sockets and signals can be made.
+pub(crate) fn inside<T>(work: impl FnOnce() -> T) -> napi::Result<T> {
+    let _inside = handle()?.enter();
+    Ok(work())
+}
+
 /// Drops a value where its destructor may use timers and sockets.
 pub(crate) fn drop_inside<T: Send + 'static>(value: T) {
     // Without a runtime nothing of the kind was ever made.

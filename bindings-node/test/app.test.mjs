@@ -160,6 +160,13 @@ test('signals that the module hears, too, stop its worker', async (t) => {
   await jobs.close();
 });
 
+test('a signal that comes as it starts stops it', async (t) => {
+  const words = ['--url', file(t), '--queues', 'q', '--app', './early.mjs'];
+  const { err, code } = await worker(t, words).end();
+  // Before it has reached its jobs, or after.
+  assert.ok(code === 143 || code === 0, `${String(code)} ${err}`);
+});
+
 test('what is shown waits for a reader that is slow, beside what handlers print', async (t) => {
   const url = file(t);
   const jobs = await JobManager.connect(url);

@@ -306,6 +306,52 @@ for (const [name, url] of backends) {
       assert.deepEqual([report.completed, report.lost], [2, 0]);
     });
 
+    test('of attempts that end while the event loop is busy no handler begins', async (t) => {
+      const worker = new Worker(jobs, { queues: ['busy:5'] });
+      /** @type {[id: string, attempt: number, aborted: boolean][]} */
+      const begun = [];
+      let here = 0;
+      worker
+        .handler('blocks', () => {
+          void jobs.cancel('off');
+          // Until all is over that happens to the others.
+          const end = Date.now() + 1_500;
+          while (Date.now() < end) {
+            // Nothing else of this thread runs.
+          }
+        })
+        .handler('meets', async () => {
+          here += 1;
+          await until(() => here === 5, 'all are here');
+        })
+        .handler('short', (job, { attempt, signal }) => {
+          begun.push([job.id, attempt, signal.aborted]);
+        });
+      const done = start(t, worker);
+      const short = { queue: 'busy', kind: 'short' };
+      // They begin together.
+      await jobs.pause('busy');
+      await jobs.enqueueMany([
+        { queue: 'busy', kind: 'blocks', id: 'blocks', priority: 9 },
+        { ...short, id: 'over', timeoutMs: 100, maxAttempts: 1 },
+        { ...short, id: 'again', timeoutMs: 100, maxAttempts: 2, retry: { kind: 'fixed', delayMs: 60_000 } },
+        { ...short, id: 'off' },
+        { ...short, id: 'patient' },
+      ]);
+      await jobs.resume('busy');
+      assert.equal((await ended('patient')).state, 'completed');
+      assert.equal((await ended('over')).error?.kind, 'timeout');
+      assert.equal((await ended('off')).state, 'cancelled');
+      assert.equal((await jobs.find('again')).state, 'delayed');
+      assert.deepEqual(begun, [['patient', 1, false]]);
+      // Their slots are free again: as many jobs as there are slots are under way at once.
+      await jobs.enqueueMany(Array.from({ length: 5 }, (_, nth) => ({ queue: 'busy', kind: 'meets', id: `meets-${nth}` })));
+      await ended('meets-4');
+      worker.stop();
+      const { completed, failed, retried, cancelled } = await done;
+      assert.deepEqual([completed, failed, retried, cancelled], [7, 1, 1, 1]);
+    });
+
     test('a worker that is stopped ends what runs and takes no more', async () => {
       const controller = new AbortController();
       const worker = new Worker(jobs, { queues: [{ queues: ['stop', 'other'], concurrency: 1, weights: [2, 1] }] });

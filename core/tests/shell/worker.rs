@@ -1,10 +1,12 @@
 //! `worker`: real processes that take jobs from a file, are told to stop, and are watched.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::io::ioctl_fionbio;
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
@@ -125,6 +127,50 @@ fn a_worker_whose_reader_goes_away_ends_its_jobs_and_stops() {
     File::create(home.join("go")).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(job(home, "slow")["state"], "completed");
+}
+
+#[test]
+fn a_worker_whose_output_is_not_read_hears_signals_and_ends() {
+    // Programs like Node make a pipe non-blocking; most do not.
+    for non_blocking in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // Full before its first word.
+        ioctl_fionbio(&writer, true).unwrap();
+        while writer.write(&[b'.'; 4096]).is_ok() {}
+        ioctl_fionbio(&writer, non_blocking).unwrap();
+        let command = format!("if [ $JOB_ID = slow ]; then {WAITS}; else cat; fi");
+        let mut command = worker(home, "q:2", &command, &["--grace", "0.2"]);
+        let mut child = command
+            .stdout(writer)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        for id in ["quick", "slow", "next"] {
+            add(home, id, "1");
+        }
+        until("the begin of the job", || home.join("begun-slow").exists());
+        until("the end of the others", || {
+            ["quick", "next"]
+                .iter()
+                .all(|id| job(home, id)["state"] == "completed")
+        });
+        signal(&child, Signal::TERM);
+        let told = Instant::now();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(
+            told.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            told.elapsed()
+        );
+        let slow = job(home, "slow");
+        assert_eq!(
+            (&slow["state"], &slow["attempt"]),
+            (&"waiting".into(), &0.into())
+        );
+        drop(reader);
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ used, 4 bad input, 5 trouble with a file or program, 130 Ctrl-C, 143 TERM.";
 pub(super) fn begin(arguments: Arguments, shell: &mut Shell<'_>) -> Result<Begun, Stop> {
     let as_json = arguments.json;
     let ended = match arguments.command {
-        Command::Worker(worker) => return worker.begin(as_json, shell),
+        Command::Worker(worker) => return worker.begin(as_json),
         Command::Call(call) => call.run(as_json, shell),
         Command::Pool(pool) => pool.run(as_json, shell),
         Command::Accounts(accounts) => account_qwen::act(*accounts, as_json, shell),

@@ -3,6 +3,7 @@
 
 use super::plan::Plan;
 use super::run::run;
+use super::signals::Signals;
 use crate::cli::shell::{Ended, Shell};
 use crate::config::invalid;
 use crate::job::worker::{Handlers, Worker};
@@ -16,6 +17,7 @@ pub struct AppWorker {
     app: String,
     plan: Plan,
     as_json: bool,
+    signals: Option<Signals>,
 }
 
 /// Why a module gives no handlers.
@@ -35,7 +37,12 @@ pub enum AppProblem {
 impl AppWorker {
     pub(super) fn new(app: &str, plan: Plan, as_json: bool) -> Self {
         let app = app.to_owned();
-        Self { app, plan, as_json }
+        Self {
+            app,
+            plan,
+            as_json,
+            signals: None,
+        }
     }
 
     /// The module to load.
@@ -50,16 +57,22 @@ impl AppWorker {
         split(&self.app).1
     }
 
+    /// Hears signals from now on, and not only once it runs: for a host that keeps them from
+    /// ending the process. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// The system's, when it has no room for another listener.
+    pub fn listen(&mut self) -> std::io::Result<()> {
+        self.signals = Some(Signals::listen()?);
+        Ok(())
+    }
+
     /// Runs jobs with these handlers until a signal, over the process's streams, and gives
     /// the exit code. `begun` gets the worker before its first job.
     ///
     /// Blocks, on a runtime of its own: it is for a thread that no other work waits for.
     pub fn run(self, handlers: Handlers, begun: impl FnOnce(&Worker)) -> u8 {
-        let as_json = self.as_json;
-        Shell::of_process(|shell| {
-            let ended = run(self.plan, handlers, begun, as_json, shell);
-            shell.end(ended, as_json)
-        })
+        run(self.plan, handlers, begun, self.as_json, self.signals)
     }
 
     /// Says that there is nothing to run, and gives the exit code.

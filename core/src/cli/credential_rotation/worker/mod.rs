@@ -3,6 +3,7 @@
 
 mod app;
 mod command;
+mod output;
 mod plan;
 mod run;
 mod running;
@@ -16,7 +17,7 @@ use self::command::Command;
 use self::plan::Plan;
 use super::jobs::Place;
 use crate::cli::Begun;
-use crate::cli::shell::{Shell, Stop};
+use crate::cli::shell::Stop;
 use crate::job::worker::Handlers;
 
 #[derive(Debug, Args)]
@@ -54,13 +55,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn begin(self, as_json: bool, shell: &mut Shell<'_>) -> Result<Begun, Stop> {
+    /// What it says goes over the process's streams.
+    pub(super) fn begin(self, as_json: bool) -> Result<Begun, Stop> {
         let plan = Plan::of(&self)?;
         if let Some(app) = &self.app {
             return Ok(Begun::App(AppWorker::new(app, plan, as_json)));
         }
         let command = Command::new(self.command.unwrap_or_default());
         let handlers = Handlers::new().otherwise(command);
-        run::run(plan, handlers, |_| {}, as_json, shell).map(Begun::Ended)
+        let code = run::run(plan, handlers, |_| {}, as_json, None);
+        Ok(Begun::Ended(code))
     }
 }

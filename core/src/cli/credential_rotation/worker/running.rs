@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
 
+use super::output::Output;
 use super::screen::Told;
 use crate::job::Payload;
 use crate::job::worker::{Context, Handler, HandlerError};
 
-/// A handler, and who is told when it begins and is over.
+/// A handler, and what is told when it begins and is over.
 pub(super) struct Shown {
     pub(super) handler: Arc<dyn Handler>,
-    pub(super) told: mpsc::UnboundedSender<Told>,
+    pub(super) output: Output,
 }
 
 #[async_trait]
 impl Handler for Shown {
     async fn run(&self, job: Context) -> Result<Payload, HandlerError> {
-        let _running = Running::of(&job, &self.told);
+        let _running = Running::of(&job, &self.output);
         self.handler.run(job).await
     }
 }
@@ -26,21 +26,20 @@ impl Handler for Shown {
 /// Tells that an attempt runs, and no more, also when it is ended.
 struct Running {
     queue: String,
-    told: mpsc::UnboundedSender<Told>,
+    output: Output,
 }
 
 impl Running {
-    fn of(job: &Context, told: &mpsc::UnboundedSender<Told>) -> Self {
-        let (queue, told) = (job.spec().queue.to_string(), told.clone());
-        // Who shows it may be gone already.
-        let _ = told.send(Told::Began(queue.clone()));
-        Self { queue, told }
+    fn of(job: &Context, output: &Output) -> Self {
+        let (queue, output) = (job.spec().queue.to_string(), output.clone());
+        output.tell(Told::Began(queue.clone()));
+        Self { queue, output }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         let queue = std::mem::take(&mut self.queue);
-        let _ = self.told.send(Told::Over(queue));
+        self.output.tell(Told::Over(queue));
     }
 }

@@ -57,6 +57,10 @@ impl Ended {
             "cancelled" => (AnsiColor::Yellow, "called off".to_owned()),
             "snoozed" => (AnsiColor::Yellow, "put off".to_owned()),
             "released" => (AnsiColor::Yellow, "given back".to_owned()),
+            "unrecorded" => (
+                AnsiColor::Red,
+                "done, but not recorded: it may run again".to_owned(),
+            ),
             _ => (
                 AnsiColor::Red,
                 "lost: its lease ran out, or the job was removed".to_owned(),
@@ -83,18 +87,19 @@ impl Screen {
         }
     }
 
-    /// The first of it.
+    /// The first of it. Tells whether it is worth going on.
     pub(super) fn begin(
-        &self,
+        &mut self,
         id: &str,
         queues: &str,
         backend: &str,
         shell: &mut Shell<'_>,
-    ) -> Result<(), Stop> {
-        if self.as_json {
-            return Ok(());
+    ) -> bool {
+        if !self.as_json {
+            let said = shell.say(&format!("worker {id} takes {queues} from {backend}"));
+            self.broken = said.err();
         }
-        shell.say(&format!("worker {id} takes {queues} from {backend}"))
+        self.broken.is_none()
     }
 
     /// Shows something. Tells whether that is worth going on with.
@@ -122,22 +127,45 @@ impl Screen {
         }
     }
 
-    /// The last of it.
-    pub(super) fn end(self, report: &WorkerReport, shell: &mut Shell<'_>) -> Result<(), Stop> {
+    /// The last of it. So many lines were dropped.
+    pub(super) fn end(
+        self,
+        report: &WorkerReport,
+        dropped: u64,
+        shell: &mut Shell<'_>,
+    ) -> Result<(), Stop> {
         if let Some(table) = &self.table {
             let _ = table.rows.clear();
         }
         if let Some(broken) = self.broken {
             return Err(broken);
         }
+        if dropped > 0 {
+            let words = "lines were not written: what it said was not read in time";
+            shell.note(&format!("{dropped} {words}"));
+        }
         if self.as_json {
             return shell.say_json(&json!({ "success": true, "report": report }));
         }
-        shell.say(&format!(
-            "stopped: {} completed, {} failed, {} given back",
-            report.completed, report.failed, report.released
-        ))
+        shell.say(&closing(report))
     }
+}
+
+/// What went wrong with the worker itself is told only where something did.
+fn closing(report: &WorkerReport) -> String {
+    let mut line = format!(
+        "stopped: {} completed, {} failed, {} given back",
+        report.completed, report.failed, report.released
+    );
+    for (count, words) in [
+        (report.lost, "lost"),
+        (report.unrecorded, "done but not recorded"),
+    ] {
+        if count > 0 {
+            line += &format!(", {count} {words}");
+        }
+    }
+    line
 }
 
 fn say(ended: &Ended, as_json: bool, shell: &mut Shell<'_>) -> Result<(), Stop> {
@@ -225,10 +253,10 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn ended(outcome: &'static str, failure: Option<&str>) -> Ended {
+    pub(in super::super) fn ended(outcome: &'static str, failure: Option<&str>) -> Ended {
         Ended {
             queue: "q".to_owned(),
             id: "a".to_owned(),
@@ -253,7 +281,7 @@ mod tests {
         for told in told {
             assert!(screen.show(told, &mut shell));
         }
-        screen.end(&WorkerReport::default(), &mut shell).unwrap();
+        screen.end(&WorkerReport::default(), 0, &mut shell).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -266,6 +294,11 @@ mod tests {
             ("cancelled", None, "called off"),
             ("snoozed", None, "put off"),
             ("released", None, "given back"),
+            (
+                "unrecorded",
+                None,
+                "done, but not recorded: it may run again",
+            ),
             (
                 "lost",
                 None,
@@ -284,6 +317,26 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
         assert_eq!(first, line);
+    }
+
+    #[test]
+    fn what_is_lost_or_unrecorded_is_in_the_closing_line() {
+        let rows = [
+            (0, 0, ""),
+            (2, 0, ", 2 lost"),
+            (0, 3, ", 3 done but not recorded"),
+            (2, 3, ", 2 lost, 3 done but not recorded"),
+        ];
+        for (lost, unrecorded, more) in rows {
+            let report = WorkerReport {
+                completed: 1,
+                lost,
+                unrecorded,
+                ..WorkerReport::default()
+            };
+            let line = format!("stopped: 1 completed, 0 failed, 0 given back{more}");
+            assert_eq!(closing(&report), line);
+        }
     }
 
     #[test]
@@ -326,7 +379,7 @@ mod tests {
         // A reader that comes back is told nothing by halves.
         shell.out = &mut end;
         assert!(!screen.show(&told, &mut shell));
-        let stop = screen.end(&WorkerReport::default(), &mut shell);
+        let stop = screen.end(&WorkerReport::default(), 0, &mut shell);
         assert!(matches!(stop, Err(Stop::Output(_))));
         assert!(end.is_empty());
     }

@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::exit;
 
+#[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
