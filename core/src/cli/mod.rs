@@ -70,7 +70,8 @@ pub fn main(program: Program, args: impl IntoIterator<Item = OsString>) -> u8 {
     Shell::of_process(|shell| run(program, args, shell))
 }
 
-/// The same over streams of the caller's.
+/// The same over streams of the caller's; only `worker` writes to the process's own, from a
+/// thread that nobody who reads slowly can hold up.
 pub fn run(
     program: Program,
     args: impl IntoIterator<Item = OsString>,
