@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,6 +121,38 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer("--appendonly", "yes", "--appendfsync", "always", "--dir", str(tmp_path))
     yield server
     server.kill()
+
+
+# In a process of its own it sees what no lease of a moment outlives: a machine that stands
+# still, a clock that is set, a disk that takes its time.
+WATCH = """
+import os, select, sys, time
+worst = 0.0
+with open(sys.argv[1], "wb") as file:
+    while True:
+        before = (time.monotonic(), time.time())
+        over = select.select([sys.stdin], [], [], 0.05)[0]
+        file.write(b"x")
+        file.flush()
+        os.fsync(file.fileno())
+        after = (time.monotonic(), time.time())
+        worst = max(worst, *(abs(b - a) for a, b in zip(before, after)))
+        if over:
+            break
+print(worst)
+"""
+
+
+class MachineWatch:
+    """Tells for how many seconds the machine did nothing for anybody, at the worst."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-c", WATCH, str(folder / "watch")]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def end(self) -> float:
+        return float(self._process.communicate(timeout=60)[0])
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -221,13 +221,13 @@ struct Keeper {
 impl Keeper {
     async fn keep(&mut self) {
         loop {
+            let begun = Instant::now();
             let pause = self.lease / 3;
-            let renewed = tokio::time::timeout(pause, self.renew());
-            let rest = match renewed.await.unwrap_or_else(|_| Err(late())) {
+            let rest = match self.renew_in_time().await {
                 Ok(()) => {
                     self.backoff.reset();
                     self.control.set_leases_kept(true);
-                    pause
+                    pause.saturating_sub(begun.elapsed())
                 }
                 Err(error) => {
                     tracing::warn!(%error, "leases are not renewed: no jobs are taken until they are");
@@ -245,6 +245,24 @@ impl Keeper {
                 () = asked_to_cancel(&mut self.cancels, &self.ledger) => {}
             }
         }
+    }
+
+    /// A slow backend is waited for as long as its answer may still keep a lease, and no jobs
+    /// are taken meanwhile. Behind that the connection counts as hung.
+    async fn renew_in_time(&mut self) -> Result<(), JobError> {
+        let (third, control) = (self.lease / 3, self.control.clone());
+        {
+            let mut renewing = std::pin::pin!(self.renew());
+            if let Ok(renewed) = tokio::time::timeout(third, &mut renewing).await {
+                return renewed;
+            }
+            control.set_leases_kept(false);
+            if let Ok(renewed) = tokio::time::timeout(third, renewing).await {
+                return renewed;
+            }
+        }
+        self.apart = None;
+        Err(late())
     }
 
     async fn renew(&mut self) -> Result<(), JobError> {
@@ -287,7 +305,7 @@ async fn asked_to_cancel(cancels: &mut Option<EventStream>, ledger: &Ledger) {
 fn late() -> JobError {
     JobError::Unavailable {
         backend: "the backend".to_owned(),
-        problem: "no answer within a third of a lease".to_owned(),
+        problem: "no answer within two thirds of a lease".to_owned(),
         remedy: "see whether it is overloaded, or give longer leases".to_owned(),
     }
 }

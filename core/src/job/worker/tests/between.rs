@@ -35,6 +35,8 @@ pub(super) enum Fate {
     Unanswered,
     /// It is not made, and nothing says so.
     Hung,
+    /// It is made, and its answer comes so much later.
+    Late(Duration),
 }
 
 type Script = Arc<dyn Fn(Verb) -> Fate + Send + Sync>;
@@ -85,6 +87,11 @@ impl Between {
             Fate::Refused => Err(trouble()),
             Fate::Unanswered => call.await.and(Err(trouble())),
             Fate::Hung => std::future::pending().await,
+            Fate::Late(by) => {
+                let answer = call.await;
+                tokio::time::sleep(by).await;
+                answer
+            }
         }
     }
 }

@@ -161,6 +161,38 @@ async fn without_renewals_attempts_are_given_up_and_none_are_begun_until_they_su
 }
 
 #[tokio::test]
+async fn answers_that_come_late_but_within_the_lease_keep_it() {
+    const LEASE: Duration = Duration::from_millis(1_500);
+    let jobs = memory();
+    put(&jobs, "q", 1).await;
+    let late = Arc::new(Semaphore::new(0));
+    let between = {
+        let late = Arc::clone(&late);
+        Between::over(SharedJobs::clone(&jobs), move |verb| match verb {
+            Verb::Renew => {
+                late.add_permits(1);
+                Fate::Late(LEASE * 2 / 5)
+            }
+            _ => Fate::Good,
+        })
+    };
+    let gate = Gate::new();
+    let worker = Worker::builder(between)
+        .lane("q", 1)
+        .lease(LEASE)
+        .default_handler(gate.handler());
+    let worker = start(worker);
+    gate.wait_for(1).await;
+    for _ in 0..5 {
+        heard(&late).await;
+    }
+    gate.open(1);
+    let status = ended(&jobs, &id("q-0")).await.status;
+    assert_eq!((status.state, status.epoch), (JobState::Completed, 1));
+    assert_eq!(worker.stop().await.lost, 0);
+}
+
+#[tokio::test]
 async fn a_request_to_cancel_reaches_the_handler_and_wins_over_failure() {
     let jobs = memory();
     put(&jobs, "q", 2).await;
