@@ -211,20 +211,13 @@ async fn a_call_goes_on_to_the_credential_that_answers_and_says_why() {
 
 #[tokio::test]
 async fn who_wants_a_credential_that_is_down_goes_on_to_another_whatever_the_strategy() {
-    let strategies = [
-        Strategy::RoundRobin,
-        Strategy::Weighted,
-        Strategy::LeastBusy,
-        Strategy::FillFirst,
-        Strategy::Sticky,
-    ];
     let wanting = |id: &str| Request {
         credential: Some(id.to_owned()),
         session: Some("conversation-7".to_owned()),
         ..Request::prompt("hello")
     };
     for reason in [Connect, Overloaded] {
-        for strategy in strategies {
+        for strategy in Strategy::ALL {
             for (down, up) in [("a", "b"), ("b", "a")] {
                 let provider = Scripted::new(&[(down, &[Some(reason)])]);
                 let wrapper = Wrapper::builder()

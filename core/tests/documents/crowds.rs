@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::hostile::{Hostile, font_program, page_of_fonts, table, without_table};
+use super::hostile::{Hostile, begun_objects, font_program, page_of_fonts, table, without_table};
 use super::{Pdf, packed, packed_zeros, shown};
 
 /// All of them.
@@ -57,12 +57,7 @@ fn together() -> Vec<u8> {
     }
     let rows = table("", &format!("<61> <{}>", "FDFA".repeat(32)));
     let letters = pdf.stream("", rows.as_bytes());
-    let rows: String = (0..190_000).fold(String::new(), |mut rows, n| {
-        let _ = write!(rows, "<{n:06x}><41>");
-        rows
-    });
-    let codes = packed(table("", &rows).as_bytes());
-    let codes = pdf.stream("/Filter /FlateDecode", &codes);
+    let codes = many_codes(&mut pdf);
     let mut fonts = String::new();
     let mut content = String::from("q ");
     for n in 0..40 {
@@ -170,14 +165,19 @@ fn locked_streams() -> Vec<u8> {
     file
 }
 
-fn fonts_in_use() -> Vec<u8> {
-    let mut pdf = Pdf::default();
+/// A table of all codes that fit into one.
+fn many_codes(pdf: &mut Pdf) -> usize {
     let rows: String = (0..190_000).fold(String::new(), |mut rows, n| {
         let _ = write!(rows, "<{n:06x}><41>");
         rows
     });
     let codes = packed(table("", &rows).as_bytes());
-    let codes = pdf.stream("/Filter /FlateDecode", &codes);
+    pdf.stream("/Filter /FlateDecode", &codes)
+}
+
+fn fonts_in_use() -> Vec<u8> {
+    let mut pdf = Pdf::default();
+    let codes = many_codes(&mut pdf);
     let mut fonts = String::new();
     let mut content = String::new();
     for n in 0..50 {
@@ -239,10 +239,7 @@ fn places() -> Vec<u8> {
 fn numbers() -> Vec<u8> {
     let mut pdf = Pdf::default();
     let page = pdf.page("BT ET", "");
-    let mut nested = String::new();
-    for n in 0..50_000 {
-        let _ = write!(nested, "{} 0 obj %", 1_000 + n);
-    }
+    let nested = begun_objects();
     pdf.add(&format!("{nested}\n<< {}", "1 ".repeat(8 << 20)));
     without_table(pdf.finish(&[page]))
 }

@@ -171,13 +171,18 @@ fn crowd_in_a_stream() -> Vec<u8> {
     without_table(pdf.finish(&[page]))
 }
 
+/// Objects that begin, each within the comment of the one before.
+pub(super) fn begun_objects() -> String {
+    (0..50_000).fold(String::new(), |mut begun, n| {
+        let _ = write!(begun, "{} 0 obj %", 1_000 + n);
+        begun
+    })
+}
+
 fn nested_comments() -> Vec<u8> {
     let mut pdf = Pdf::default();
     let page = pdf.page("BT ET", "");
-    let mut nested = String::new();
-    for n in 0..50_000 {
-        let _ = write!(nested, "{} 0 obj %", 1_000 + n);
-    }
+    let nested = begun_objects();
     pdf.add(&format!("{nested}{}\n1", " ".repeat(1 << 20)));
     without_table(pdf.finish(&[page]))
 }

@@ -29,6 +29,17 @@ pub enum Strategy {
     Sticky,
 }
 
+impl Strategy {
+    /// All there are.
+    pub const ALL: [Self; 5] = [
+        Self::RoundRobin,
+        Self::Weighted,
+        Self::LeastBusy,
+        Self::FillFirst,
+        Self::Sticky,
+    ];
+}
+
 /// What a call needs of a credential.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Want<'a> {

@@ -128,14 +128,7 @@ async fn a_session_sticks_detours_and_returns() {
 
 #[tokio::test]
 async fn who_wants_a_credential_gets_it_while_it_can_be_used_whatever_the_strategy() {
-    let strategies = [
-        Strategy::RoundRobin,
-        Strategy::Weighted,
-        Strategy::LeastBusy,
-        Strategy::FillFirst,
-        Strategy::Sticky,
-    ];
-    for strategy in strategies {
+    for strategy in Strategy::ALL {
         let (pool, clock) = pool_of(keys(3), strategy);
         let want = |credential| Want {
             session: Some("conversation-7"),

@@ -278,10 +278,7 @@ impl Composite {
         below: &Dictionary,
         budget: &mut Budget<'_>,
     ) -> Result<(), DocumentError> {
-        let mut items = file
-            .array(below, b"W")
-            .iter()
-            .map(|item| file.resolve(item));
+        let mut items = file.items(below, b"W");
         while let Some(first) = items.next().and_then(number) {
             let first = (first as u32).min(IDENTIFIERS);
             match items.next() {
@@ -321,10 +318,7 @@ impl Composite {
         if let [_, fall] = *file.numbers(below, b"DW2") {
             self.fall = -fall;
         }
-        let mut items = file
-            .array(below, b"W2")
-            .iter()
-            .map(|item| file.resolve(item));
+        let mut items = file.items(below, b"W2");
         while let Some(first) = items.next().and_then(number) {
             let first = (first as u32).min(IDENTIFIERS);
             let (cids, fall): (Vec<u32>, Vec<f32>) = match items.next() {

@@ -66,6 +66,16 @@ impl<'b> File<'b> {
         }
     }
 
+    /// What an array holds, each followed to what it refers to.
+    pub(super) fn items<'a>(
+        &'a self,
+        dictionary: &'a Dictionary,
+        key: &[u8],
+    ) -> impl Iterator<Item = &'a Object> + use<'a> {
+        let items = self.array(dictionary, key).iter();
+        items.map(|item| self.resolve(item))
+    }
+
     pub(super) fn name<'a>(&'a self, dictionary: &'a Dictionary, key: &[u8]) -> Option<&'a [u8]> {
         self.get(dictionary, key).as_name().ok()
     }

@@ -10,11 +10,11 @@ use crate::job::{Enqueued, JobError, Schedule};
 
 const ROLE: &str = "schedules";
 /// How long the role is held without a sign of life.
-const TERM: Duration = Duration::from_secs(15);
+const TERM: Duration = Duration::from_secs(25);
 /// How often others ask for it.
 const CANDIDACY: Duration = Duration::from_secs(5);
 /// The longest sleep of the holder: a schedule that was just put is seen by then.
-const LOOK: Duration = Duration::from_secs(7);
+const LOOK: Duration = Duration::from_secs(10);
 /// What the role is held for to give it up.
 const INSTANT: Duration = Duration::from_millis(1);
 
