@@ -15,6 +15,7 @@ use crate::{SOON, job, servers, start, stopped};
 /// A place for jobs, seen by two as two processes see it.
 struct Place {
     name: &'static str,
+    url: String,
     one: SharedJobs,
     another: SharedJobs,
     _folder: Option<tempfile::TempDir>,
@@ -28,6 +29,7 @@ async fn shared() -> Vec<Place> {
         name: "sqlite",
         one: connect::jobs(&url).await.unwrap(),
         another: connect::jobs(&url).await.unwrap(),
+        url,
         _folder: Some(folder),
         _server: None,
     }];
@@ -37,6 +39,7 @@ async fn shared() -> Vec<Place> {
             name: "redis",
             one: connect::jobs(&redis.url()).await.unwrap(),
             another: connect::jobs(&redis.url()).await.unwrap(),
+            url: redis.url(),
             _folder: None,
             _server: Some(redis),
         });
@@ -49,6 +52,7 @@ async fn everywhere() -> Vec<Place> {
     let mut places = shared().await;
     places.push(Place {
         name: "memory",
+        url: "memory:".to_owned(),
         another: Arc::clone(&memory),
         one: memory,
         _folder: None,
@@ -241,11 +245,13 @@ async fn a_delayed_job_of_another_process_starts_on_time_at_an_idle_worker() {
 }
 
 /// Takes what the other worker lets go, in a thread of its own.
-fn rival(jobs: SharedJobs) -> std::thread::JoinHandle<u64> {
+fn rival(url: String) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let id = id("long");
+            // Connections of its own: those of the other runtime are blocked with it.
+            let jobs = connect::jobs(&url).await.unwrap();
             let worker = Worker::builder(Arc::clone(&jobs)).lane("q", 1);
             let running = start(worker.default_handler(by_kind).build().unwrap());
             jobs.wait(&id, SOON).await.unwrap();
@@ -259,12 +265,12 @@ async fn a_handler_that_blocks_its_runtime_for_four_leases_keeps_its_job() {
     /// So long that a busy machine keeps it.
     const LEASE: Duration = Duration::from_millis(1_500);
     for place in shared().await {
-        let another = Arc::clone(&place.another);
+        let url = place.url.clone();
         let rivals = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&rivals);
         let worker = place.worker().lease(LEASE);
         let worker = worker.default_handler(move |_: Context| {
-            let rival = rival(Arc::clone(&another));
+            let rival = rival(url.clone());
             // The only thread of this runtime.
             std::thread::sleep(LEASE * 4);
             *kept.lock().unwrap() = Some(rival);

@@ -19,12 +19,15 @@ use crate::job::{
 const SETTLED: usize = 1_024;
 /// So many jobs of a queue are sent while the next ones are written.
 const PIECE: usize = 125;
+/// Or so many bytes.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Jobs of one queue that are written, and their places among all.
 struct Piece {
     queue: Arc<str>,
     numbers: Vec<usize>,
     packed: Vec<encode::Packed>,
+    bytes: usize,
 }
 
 impl Piece {
@@ -33,20 +36,33 @@ impl Piece {
             queue,
             numbers: Vec::new(),
             packed: Vec::new(),
+            bytes: 0,
         }
     }
 
-    fn hand_over(&mut self, jobs: &RedisJobs, handed: &mut Vec<(usize, gather::Answer)>) {
+    fn push(&mut self, number: usize, packed: encode::Packed) {
+        self.bytes += packed.bytes();
+        self.numbers.push(number);
+        self.packed.push(packed);
+    }
+
+    fn is_full(&self) -> bool {
+        self.packed.len() == PIECE || self.bytes >= PIECE_BYTES
+    }
+
+    /// Gives the numbers of the jobs that were sent, and what to await.
+    fn hand_over(&mut self, jobs: &RedisJobs) -> (Vec<usize>, gather::Answer) {
+        self.bytes = 0;
         let packed = std::mem::take(&mut self.packed);
-        let answers = gather::hand_over(&jobs.shared, &self.queue, packed);
-        handed.extend(self.numbers.drain(..).zip(answers));
+        let answer = gather::hand_over(&jobs.shared, &self.queue, packed);
+        (std::mem::take(&mut self.numbers), answer)
     }
 }
 
 impl RedisJobs {
     pub(super) async fn take_in(&self, jobs: Vec<JobSpec>) -> Result<Vec<Enqueued>, JobError> {
         let mut answers: Vec<Option<Enqueued>> = Vec::with_capacity(jobs.len());
-        let mut handed: Vec<(usize, gather::Answer)> = Vec::with_capacity(jobs.len());
+        let mut handed: Vec<(Vec<usize>, gather::Answer)> = Vec::new();
         let mut pieces: Vec<Piece> = Vec::new();
         for (n, job) in jobs.into_iter().enumerate() {
             let address = self.shared.link.address();
@@ -67,21 +83,20 @@ impl RedisJobs {
             };
             let piece = &mut pieces[nth];
             match encode::pack(job) {
-                Ok(packed) => {
-                    piece.numbers.push(n);
-                    piece.packed.push(packed);
-                }
+                Ok(packed) => piece.push(n, packed),
                 Err(refusal) => answers[n] = Some(Enqueued::Refused(refusal)),
             }
-            if piece.packed.len() == PIECE {
-                piece.hand_over(self, &mut handed);
+            if piece.is_full() {
+                handed.push(piece.hand_over(self));
             }
         }
-        for piece in &mut pieces {
-            piece.hand_over(self, &mut handed);
-        }
-        for (n, answer) in handed {
-            answers[n] = Some(answer.await.unwrap_or(Err(JobError::Closed))?);
+        let begun = pieces.iter_mut().filter(|piece| !piece.packed.is_empty());
+        handed.extend(begun.map(|piece| piece.hand_over(self)));
+        for (numbers, answer) in handed {
+            let came = answer.await.unwrap_or(Err(JobError::Closed))?;
+            for (n, enqueued) in numbers.into_iter().zip(came) {
+                answers[n] = Some(enqueued);
+            }
         }
         Ok(answers.into_iter().flatten().collect())
     }

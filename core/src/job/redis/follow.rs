@@ -59,21 +59,24 @@ impl Followed {
     }
 
     async fn open(self, address: &Address) -> redis::RedisResult<redis::aio::PubSub> {
-        let opened = tokio::time::timeout(ANSWER_TIMEOUT, self.subscribe(address)).await;
-        opened.unwrap_or_else(|_| Err(timeout()))
+        let mut opened = follower(address).await?;
+        let subscribed = tokio::time::timeout(ANSWER_TIMEOUT, self.subscribe(address, &mut opened));
+        subscribed.await.unwrap_or_else(|_| Err(timeout()))?;
+        Ok(opened)
     }
 
-    async fn subscribe(self, address: &Address) -> redis::RedisResult<redis::aio::PubSub> {
-        let mut opened = follower(address).await?;
+    async fn subscribe(
+        self,
+        address: &Address,
+        opened: &mut redis::aio::PubSub,
+    ) -> redis::RedisResult<()> {
         match self {
             Self::Events => {
-                opened
-                    .psubscribe(format!("{}:*:events", address.prefix))
-                    .await?
+                let events = format!("{}:*:events", address.prefix);
+                opened.psubscribe(events).await
             }
-            Self::Cancels => opened.subscribe(address.global("cancel")).await?,
+            Self::Cancels => opened.subscribe(address.global("cancel")).await,
         }
-        Ok(opened)
     }
 
     fn read(self, address: &Address, message: &redis::Msg) -> Vec<JobEvent> {

@@ -30,40 +30,42 @@ pub(super) struct Gatherer {
 
 #[derive(Default)]
 struct Queue {
-    waiting: Vec<Waiting>,
+    waiting: Vec<HandedOver>,
+    /// How many these are together.
+    jobs: usize,
     under_way: bool,
 }
 
-struct Waiting {
-    packed: Packed,
-    answer: oneshot::Sender<Result<Enqueued, JobError>>,
+/// Jobs that one caller waits for.
+struct HandedOver {
+    packed: Vec<Packed>,
+    bytes: usize,
+    answer: oneshot::Sender<Result<Vec<Enqueued>, JobError>>,
 }
 
-/// A job's answer, to be awaited.
-pub(super) type Answer = oneshot::Receiver<Result<Enqueued, JobError>>;
+/// What came of jobs, in their order, to be awaited.
+pub(super) type Answer = oneshot::Receiver<Result<Vec<Enqueued>, JobError>>;
 
-/// Hands jobs of one queue over and gives what to await.
-pub(super) fn hand_over(
-    shared: &Arc<Shared>,
-    queue: &Arc<str>,
-    packed: Vec<Packed>,
-) -> Vec<Answer> {
-    let mut answers = Vec::with_capacity(packed.len());
+/// Hands some jobs of one queue over, which are sent together.
+pub(super) fn hand_over(shared: &Arc<Shared>, queue: &Arc<str>, packed: Vec<Packed>) -> Answer {
+    let (answer, receiver) = oneshot::channel();
+    let handed = HandedOver {
+        bytes: packed.iter().map(Packed::bytes).sum(),
+        packed,
+        answer,
+    };
     let begin = {
         let mut queues = shared.gatherer.queues.lock();
         let gathering = queues.entry(Arc::clone(queue)).or_default();
-        for packed in packed {
-            let (answer, receiver) = oneshot::channel();
-            gathering.waiting.push(Waiting { packed, answer });
-            answers.push(receiver);
-        }
+        gathering.jobs += handed.packed.len();
+        gathering.waiting.push(handed);
         !std::mem::replace(&mut gathering.under_way, true)
     };
     if begin {
         let (shared, queue) = (Arc::clone(shared), Arc::clone(queue));
         tokio::spawn(async move { send_all(&shared, &queue).await });
     }
-    answers
+    receiver
 }
 
 async fn send_all(shared: &Arc<Shared>, queue: &Arc<str>) {
@@ -84,10 +86,10 @@ async fn send_all(shared: &Arc<Shared>, queue: &Arc<str>) {
 }
 
 impl Gatherer {
-    fn next_batch(&self, queue: &Arc<str>, least: usize) -> Option<Vec<Waiting>> {
+    fn next_batch(&self, queue: &Arc<str>, least: usize) -> Option<Vec<HandedOver>> {
         let mut queues = self.queues.lock();
         let gathering = queues.get_mut(queue)?;
-        (gathering.waiting.len() >= least).then(|| gathering.next_batch())
+        (gathering.jobs >= least).then(|| gathering.next_batch())
     }
 
     /// Whether nothing waits; then the next job begins anew.
@@ -103,32 +105,35 @@ impl Gatherer {
     }
 }
 
-async fn send(shared: &Arc<Shared>, queue: &Arc<str>, batch: Vec<Waiting>) {
+async fn send(shared: &Arc<Shared>, queue: &Arc<str>, batch: Vec<HandedOver>) {
     let mut args = Args::default();
     let mut waiting = Vec::with_capacity(batch.len());
-    for Waiting { packed, answer } in batch {
-        waiting.push((packed.id.clone(), packed.size(), answer));
-        packed.push_to(&mut args);
+    for HandedOver { packed, answer, .. } in batch {
+        let jobs: Vec<(JobId, usize)> = packed
+            .iter()
+            .map(|packed| (packed.id.clone(), packed.size()))
+            .collect();
+        waiting.push((jobs, answer));
+        for packed in packed {
+            packed.push_to(&mut args);
+        }
     }
     let sent = ENQUEUE.run(&shared.link, &shared.head(queue), &args).await;
-    let answers = sent.and_then(Parts::of);
-    match answers {
-        Ok(parts) if parts.is_empty() => {
-            for (id, _, answer) in waiting {
-                let _ = answer.send(Ok(Enqueued::Added(id)));
-            }
-        }
-        Ok(mut parts) => {
-            for (id, size, answer) in waiting {
-                let read = parts.text().and_then(|text| read(queue, id, size, &text));
-                let _ = answer.send(read);
-            }
-        }
-        Err(error) => {
-            for (_, _, answer) in waiting {
-                let _ = answer.send(Err(error.clone()));
-            }
-        }
+    let mut answers = sent.and_then(Parts::of);
+    let all_taken = answers.as_ref().is_ok_and(Parts::is_empty);
+    for (jobs, answer) in waiting {
+        let came = match &mut answers {
+            Ok(_) if all_taken => Ok(jobs
+                .into_iter()
+                .map(|(id, _)| Enqueued::Added(id))
+                .collect()),
+            Ok(parts) => jobs
+                .into_iter()
+                .map(|(id, size)| read(queue, id, size, &parts.text()?))
+                .collect(),
+            Err(error) => Err(error.clone()),
+        };
+        let _ = answer.send(came);
     }
 }
 
@@ -152,14 +157,20 @@ fn read(queue: &str, id: JobId, bytes: usize, text: &str) -> Result<Enqueued, Jo
 }
 
 impl Queue {
-    fn next_batch(&mut self) -> Vec<Waiting> {
-        let mut bytes = 0;
-        let fits = |waiting: &&Waiting| {
-            bytes += waiting.packed.bytes();
-            bytes <= BYTES
+    fn next_batch(&mut self) -> Vec<HandedOver> {
+        let (mut jobs, mut bytes) = (0, 0);
+        let fits = |handed: &&HandedOver| {
+            jobs += handed.packed.len();
+            bytes += handed.bytes;
+            jobs <= JOBS && bytes <= BYTES
         };
-        let count = self.waiting.iter().take(JOBS).take_while(fits).count();
+        let count = self.waiting.iter().take_while(fits).count();
         let count = count.max(1).min(self.waiting.len());
-        self.waiting.drain(..count).collect()
+        let batch: Vec<HandedOver> = self.waiting.drain(..count).collect();
+        self.jobs -= batch
+            .iter()
+            .map(|handed| handed.packed.len())
+            .sum::<usize>();
+        batch
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
@@ -17,6 +17,10 @@ use super::address::{self, Address, Kind};
 use crate::job::{JobError, metrics};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much longer a connection took than it may, where this side was held up.
+const HELD_UP: Duration = Duration::from_millis(500);
+/// How often it is tried then.
+const TRIES: u32 = 3;
 /// The longest wait for an answer: behind it a socket counts as hung.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -129,11 +133,14 @@ pub(super) async fn follower(address: &Address) -> RedisResult<redis::aio::PubSu
     };
     let mut last = None;
     for info in infos {
-        let opened = Client::open(info)?;
-        match tokio::time::timeout(CONNECT_TIMEOUT, opened.get_async_pubsub()).await {
-            Ok(Ok(follower)) => return Ok(follower),
-            Ok(Err(error)) => last = Some(error),
-            Err(_) => last = Some(timeout()),
+        let client = Client::open(info)?;
+        let open = || async {
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
+            opened.unwrap_or_else(|_| Err(timeout()))
+        };
+        match unless_held_up(open).await {
+            Ok(follower) => return Ok(follower),
+            Err(error) => last = Some(error),
         }
     }
     Err(last.unwrap_or_else(timeout))
@@ -161,9 +168,26 @@ async fn single(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(ANSWER_TIMEOUT));
-    Client::open(info)?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+    let client = Client::open(info)?;
+    unless_held_up(|| client.get_multiplexed_async_connection_with_config(&config)).await
+}
+
+/// Connects. A limit that is noticed long behind its time says nothing of the server: this side
+/// was held up, as by a handler that blocks its runtime. Then it is tried again.
+async fn unless_held_up<T, F>(connect: impl Fn() -> F) -> RedisResult<T>
+where
+    F: Future<Output = RedisResult<T>>,
+{
+    let mut tries = 1;
+    loop {
+        let began = Instant::now();
+        let connected = connect().await;
+        let is_over = connected.as_ref().is_err_and(RedisError::is_timeout);
+        if !is_over || began.elapsed() < CONNECT_TIMEOUT + HELD_UP || tries == TRIES {
+            return connected;
+        }
+        tries += 1;
+    }
 }
 
 /// Asks the sentinels, one after the other, for the master.
