@@ -1,5 +1,5 @@
-//! How long from taking a job in until its handler starts: 50 jobs a second, taken in
-//! through one connection, run by a worker on another. Usage: `latency URL [JOBS]`.
+//! How long from taking a job in until its handler starts: 50 jobs a second, taken in by one
+//! runtime and run by a worker of another, as by two services. Usage: `latency URL [JOBS]`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use credential_rotation::connect;
 use credential_rotation::job::worker::{Context, Worker};
-use credential_rotation::job::{JobError, JobId, Payload};
+use credential_rotation::job::{JobId, Payload};
 use credential_rotation_benches::queue::{Failure, QUEUE, SLOTS, job};
 use credential_rotation_benches::server::Server;
 use credential_rotation_benches::{percentile, print};
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Failure> {
     let mut words = std::env::args().skip(1);
     let url = words.next().ok_or("usage: latency URL [JOBS]")?;
     let count: usize = words.next().map_or(Ok(1_000), |word| word.parse())?;
-    let [takes_in, runs] = [connect::jobs(&url).await?, connect::jobs(&url).await?];
+    let runs = connect::jobs(&url).await?;
 
     let starts: Arc<Mutex<Vec<(JobId, Instant)>>> = Arc::default();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -39,21 +39,8 @@ async fn main() -> Result<(), Failure> {
         .build()?;
     let running = tokio::spawn(worker.run(async move { drop(stopped.await) }));
 
-    // In a task, as services take jobs in: the main thread would be woken anew each time.
-    let taking_in = tokio::spawn(async move {
-        let mut taken = HashMap::with_capacity(count);
-        let mut ticks = tokio::time::interval(PACE);
-        for nth in 0..WARM_UP + count {
-            ticks.tick().await;
-            let began = Instant::now();
-            let there = takes_in.enqueue_one(job()).await?;
-            if nth >= WARM_UP {
-                taken.insert(there.id()?, began);
-            }
-        }
-        Ok::<_, JobError>(taken)
-    });
-    let taken = taking_in.await??;
+    let address = url.clone();
+    let taken = tokio::task::spawn_blocking(move || take_in(&address, count)).await??;
     // All that were taken in are run before it stops, or it takes no more: so wait.
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(stop);
@@ -79,4 +66,25 @@ async fn main() -> Result<(), Failure> {
         print("bare list p50", span, "ms", json!({}));
     }
     Ok(())
+}
+
+/// Takes jobs in, in a thread and a runtime of its own. Tells when each was.
+fn take_in(url: &str, count: usize) -> Result<HashMap<JobId, Instant>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let jobs = connect::jobs(url).await?;
+        let mut taken = HashMap::with_capacity(count);
+        let mut ticks = tokio::time::interval(PACE);
+        for nth in 0..WARM_UP + count {
+            ticks.tick().await;
+            let began = Instant::now();
+            let there = jobs.enqueue_one(job()).await?;
+            if nth >= WARM_UP {
+                taken.insert(there.id()?, began);
+            }
+        }
+        Ok(taken)
+    })
 }
