@@ -116,8 +116,7 @@ impl JobManager for MemoryJobs {
         }
         check_queue(&exchange.queue)?;
         Ok(self.on_line(&exchange.queue, |line, news| {
-            let settle = exchange.settle.into_iter();
-            let settled = settle.map(|one| line.settle(one, news)).collect();
+            let settled = line.settle_all(exchange.settle, news);
             let claimed = line.claim(&exchange.claim, news);
             let again_in = line.again_in(news).map(Duration::from_millis);
             Exchanged {

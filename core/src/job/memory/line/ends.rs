@@ -3,12 +3,30 @@
 use super::*;
 
 impl Line {
-    pub(in crate::job::memory) fn settle(
+    pub(in crate::job::memory) fn settle_all(
+        &mut self,
+        settlements: Vec<Settlement>,
+        news: &mut News,
+    ) -> Vec<Result<JobState, JobError>> {
+        // Looked up one right behind the other, many misses of the cache are one wait.
+        let slots: Vec<Option<usize>> = settlements
+            .iter()
+            .map(|settlement| self.ids.get(&settlement.lease.id).copied())
+            .collect();
+        let settlements = settlements.into_iter().zip(slots);
+        settlements
+            .map(|(settlement, slot)| self.settle(settlement, slot, news))
+            .collect()
+    }
+
+    /// `slot`: where the job was found. What one settlement moves another may find moved.
+    fn settle(
         &mut self,
         settlement: Settlement,
+        slot: Option<usize>,
         news: &mut News,
     ) -> Result<JobState, JobError> {
-        let slot = self.held(&settlement.lease)?;
+        let slot = self.held_at(slot, &settlement.lease)?;
         let now = news.now;
         let mut outcome = settlement.outcome;
         if let crate::job::Outcome::Complete { result } = &outcome

@@ -114,10 +114,16 @@ impl Line {
     }
 
     fn held(&self, lease: &Lease) -> Result<usize, JobError> {
-        let slot = self.ids.get(&lease.id).copied();
+        self.held_at(self.ids.get(&lease.id).copied(), lease)
+    }
+
+    fn held_at(&self, slot: Option<usize>, lease: &Lease) -> Result<usize, JobError> {
         slot.filter(|slot| {
-            let status = &self.slots[*slot].job.status;
-            status.state == JobState::Running && status.epoch == lease.epoch
+            self.slots.get(*slot).is_some_and(|entry| {
+                let Job { id, status, .. } = &entry.job;
+                let is_running = status.state == JobState::Running;
+                is_running && status.epoch == lease.epoch && *id == lease.id
+            })
         })
         .ok_or_else(|| JobError::StaleAttempt {
             id: lease.id.clone(),
@@ -211,7 +217,8 @@ mod tests {
         let result = Payload::NULL;
         let outcome = Outcome::Complete { result };
         let settlement = Settlement { lease, outcome };
-        line.settle(settlement, &mut news()).unwrap();
+        let settled = line.settle_all(vec![settlement], &mut news());
+        assert_eq!(settled, [Ok(JobState::Completed)]);
         line.tidy(9, &mut news());
         assert_eq!((line.unique.len(), line.windows.len()), (1, 1));
         clock.advance(Duration::from_secs(1));
