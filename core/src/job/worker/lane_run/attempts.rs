@@ -1,6 +1,7 @@
 //! The attempts of a lane, from the claim to the end that is to be recorded.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{LaneRun, Step};
 use crate::job::worker::attempt::Attempt;
@@ -9,12 +10,13 @@ use crate::job::worker::control::Mode;
 use crate::job::worker::renewal::Notice;
 use crate::job::worker::report::WorkerReport;
 use crate::job::worker::side::Ending;
+use crate::job::worker::slots::Running;
 use crate::job::worker::verdict::{self, End};
 use crate::job::{Claimed, Outcome};
 
 impl LaneRun {
-    pub(super) fn begin(&mut self, side: usize, claimed: Vec<Claimed>, until: std::time::Instant) {
-        let mut begun = std::time::Instant::now();
+    pub(super) fn begin(&mut self, side: usize, claimed: Vec<Claimed>, until: Instant) {
+        let mut begun = Instant::now();
         let (now, metrics) = (self.crew.clock.now(), &self.sides[side].metrics);
         let begin = |claimed: Claimed| {
             metrics.claimed(now.saturating_sub(claimed.run_at));
@@ -37,7 +39,7 @@ impl LaneRun {
             match attempt_run::start(chosen, &attempt, &mut begun) {
                 Started::Ended(end) => {
                     self.at_once += 1;
-                    self.judge(side, attempt, mark, end);
+                    self.judge(side, attempt, mark, end, begun);
                 }
                 Started::Goes(work) => {
                     let timeout = crew.timeout(&attempt.claimed);
@@ -58,7 +60,7 @@ impl LaneRun {
         if attempt.holds.outlast(ended.place, &self.ended.0, stuck) {
             let attempt = Arc::clone(attempt);
             if let Some((mark, side)) = self.slots.discount(ended.place) {
-                self.judge(side, attempt, mark, ended.end);
+                self.judge(side, attempt, mark, ended.end, Instant::now());
             }
             return;
         }
@@ -66,19 +68,37 @@ impl LaneRun {
             return;
         };
         if running.counts {
-            self.judge(running.side, running.attempt, running.mark, ended.end);
+            let Running {
+                side,
+                attempt,
+                mark,
+                ..
+            } = running;
+            self.judge(side, attempt, mark, ended.end, Instant::now());
         }
     }
 
-    fn judge(&mut self, side: usize, attempt: Arc<Attempt>, mark: usize, end: End) {
+    fn judge(&mut self, side: usize, attempt: Arc<Attempt>, mark: usize, end: End, at: Instant) {
         let outcome = verdict::outcome(&attempt.claimed, end, attempt.cancel_requested());
-        self.end(side, attempt, mark, outcome);
+        self.end_at(at, side, attempt, mark, outcome);
+    }
+
+    fn end(&mut self, side: usize, attempt: Arc<Attempt>, mark: usize, outcome: Outcome) {
+        self.end_at(Instant::now(), side, attempt, mark, outcome);
     }
 
     /// What came of an attempt is to be recorded, behind its last news.
-    fn end(&mut self, side: usize, attempt: Arc<Attempt>, mark: usize, outcome: Outcome) {
+    fn end_at(
+        &mut self,
+        at: Instant,
+        side: usize,
+        attempt: Arc<Attempt>,
+        mark: usize,
+        outcome: Outcome,
+    ) {
         attempt.end();
-        self.sides[side].metrics.ended(attempt.begun.elapsed());
+        let took = at.saturating_duration_since(attempt.begun);
+        self.sides[side].metrics.ended(took);
         let last_news = attempt.last_news();
         let ending = Ending {
             attempt,
