@@ -8,13 +8,16 @@ use redis::Value;
 use super::decode::{Parts, Taken, garbled};
 use super::encode::over_all_limits;
 use super::scripts::{Args, EXCHANGE, RENEW, REPORT};
-use super::{RedisJobs, STEP, decode, encode, exchange_args, gather};
+use super::{RedisJobs, STEP, decode, encode, gather};
 use crate::clock::term;
 use crate::job::attempt::fit_a_trip;
 use crate::job::{
-    Enqueued, Exchange, Exchanged, JobError, JobSpec, Lease, Renewal, Report, metrics,
+    Enqueued, Exchange, Exchanged, Failure, JobError, JobSpec, Lease, Outcome, Renewal, Report,
+    Settlement, failure_kind, metrics,
 };
 
+/// The most jobs of one claim: a number that Redis's own commands take.
+const MOST: usize = 1_000_000;
 /// The most ends that one trip records.
 const SETTLED: usize = 1_024;
 /// So many jobs of a queue are sent while the next ones are written.
@@ -245,4 +248,37 @@ impl RedisJobs {
         }
         Ok(answers)
     }
+
+    /// What was claimed and cannot be run is given up at once.
+    async fn give_up(&self, queue: &Arc<str>, bad: Vec<(Lease, &'static str)>) {
+        if bad.is_empty() {
+            return;
+        }
+        let settle = bad.into_iter().map(|(lease, why)| {
+            let error = Failure::new(failure_kind::BAD_PAYLOAD, why);
+            let outcome = Outcome::Fail { error };
+            Settlement { lease, outcome }
+        });
+        let exchange = Exchange::settling(Arc::clone(queue), settle.collect());
+        let given_up = match exchange_args(exchange) {
+            Ok((args, queue)) => self.run(&EXCHANGE, &queue, &args).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = given_up {
+            // The jobs that were claimed along are worth more: these come again.
+            tracing::warn!(%error, %queue, "jobs that cannot be run are given up later");
+        }
+    }
+}
+
+pub(super) fn exchange_args(exchange: Exchange) -> Result<(Args, Arc<str>), JobError> {
+    let claim = exchange.claim;
+    let mut args = Args::default()
+        .with(&*claim.worker)
+        .with(claim.max.min(MOST) as u64)
+        .with(term(claim.lease));
+    for settlement in exchange.settle {
+        encode::push_settlement(&mut args, settlement)?;
+    }
+    Ok((args, exchange.queue))
 }

@@ -1,11 +1,12 @@
 //! Looking at jobs.
 
 use std::fmt;
+use std::sync::Arc;
 
 use redis::Value;
 
-use super::decode::Parts;
-use super::scripts::{Args, COUNTS, LOG};
+use super::decode::{self, Parts};
+use super::scripts::{Args, COUNTS, LOG, READ};
 use super::{RedisJobs, STEP, text};
 use crate::job::{Job, JobError, JobFilter, JobId, JobPage, JobState, LogLine, QueueCounts};
 
@@ -129,6 +130,30 @@ impl RedisJobs {
         }
         Ok(all)
     }
+
+    async fn read(&self, queue: &Arc<str>, args: &Args) -> Result<Looked, JobError> {
+        let mut parts = Parts::of(self.run(&READ, queue, args).await?)?;
+        let readable = |value| match decode::job(queue, value) {
+            Ok(job) => job,
+            Err(error) => {
+                tracing::warn!(%error, %queue, "a job that cannot be read is not shown");
+                None
+            }
+        };
+        Ok(Looked {
+            jobs: Parts::of(parts.next()?)?.map(readable).collect(),
+            places: Parts::of(parts.next()?)?,
+            more: parts.signed()? == 1,
+        })
+    }
+}
+
+/// Jobs that were looked at: those that are there.
+struct Looked {
+    jobs: Vec<Option<Job>>,
+    /// For each of a list its score and its member.
+    places: Parts,
+    more: bool,
 }
 
 /// Where the jobs of each state are, in the order of a list.

@@ -19,6 +19,7 @@ mod registry;
 pub(crate) mod scripts;
 mod settings;
 mod standing_claim;
+mod verbs;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,19 +38,15 @@ use self::follow::{Followed, Follower};
 use self::format::Format;
 use self::gather::Gatherer;
 use self::link::{Link, is_full, trouble};
-use self::scripts::{Args, EXCHANGE, Head, READ, SETTINGS, VERB};
+use self::scripts::{Args, Head};
 use self::standing_claim::StandingClaims;
 use super::{
-    Claim, Enqueued, EventStream, Exchange, Exchanged, Failure, Job, JobError, JobFilter, JobId,
-    JobManager, JobPage, JobSpec, JobState, Lease, LogLine, Outcome, Presence, QueueCounts,
-    QueueLimits, Renewal, Report, Schedule, Settlement, failure_kind, rules,
+    Claim, Enqueued, EventStream, Exchange, Exchanged, Job, JobError, JobFilter, JobId, JobManager,
+    JobPage, JobSpec, JobState, Lease, LogLine, Presence, QueueCounts, QueueLimits, Renewal,
+    Report, Schedule,
 };
-use crate::clock::{Clock, EpochMillis, SystemClock, term};
+use crate::clock::{Clock, EpochMillis, SystemClock};
 
-/// What is taken from a state's number where another job holds the unique key.
-const KEY_IS_HELD: i64 = -10;
-/// The most jobs of one claim: a number that Redis's own commands take.
-const MOST: usize = 1_000_000;
 /// Jobs that one script reads or drops at most.
 const STEP: usize = 500;
 
@@ -174,88 +171,6 @@ impl RedisJobs {
         let (seconds, micros) = (number()?, number()?);
         Ok(seconds * 1000 + micros / 1000)
     }
-
-    /// Runs a verb over the queues until every id has an answer.
-    async fn verb(&self, verb: &str, ids: &[JobId]) -> Result<Vec<i64>, JobError> {
-        let mut answers = vec![0; ids.len()];
-        for queue in self.queues().await? {
-            let open: Vec<usize> = (0..ids.len()).filter(|n| answers[*n] == 0).collect();
-            for some in open.chunks(STEP) {
-                let args = some.iter().fold(Args::default().with(verb), |args, n| {
-                    args.with(ids[*n].as_str())
-                });
-                let mut parts = Parts::of(self.run(&VERB, &queue, &args).await?)?;
-                for n in some {
-                    answers[*n] = parts.signed()?;
-                }
-            }
-        }
-        Ok(answers)
-    }
-
-    async fn read(&self, queue: &Arc<str>, args: &Args) -> Result<Looked, JobError> {
-        let mut parts = Parts::of(self.run(&READ, queue, args).await?)?;
-        let readable = |value| match decode::job(queue, value) {
-            Ok(job) => job,
-            Err(error) => {
-                tracing::warn!(%error, %queue, "a job that cannot be read is not shown");
-                None
-            }
-        };
-        Ok(Looked {
-            jobs: Parts::of(parts.next()?)?.map(readable).collect(),
-            places: Parts::of(parts.next()?)?,
-            more: parts.signed()? == 1,
-        })
-    }
-
-    /// What was claimed and cannot be run is given up at once.
-    async fn give_up(&self, queue: &Arc<str>, bad: Vec<(Lease, &'static str)>) {
-        if bad.is_empty() {
-            return;
-        }
-        let settle = bad.into_iter().map(|(lease, why)| {
-            let error = Failure::new(failure_kind::BAD_PAYLOAD, why);
-            let outcome = Outcome::Fail { error };
-            Settlement { lease, outcome }
-        });
-        let exchange = Exchange::settling(Arc::clone(queue), settle.collect());
-        let given_up = match exchange_args(exchange) {
-            Ok((args, queue)) => self.run(&EXCHANGE, &queue, &args).await.map(drop),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = given_up {
-            // The jobs that were claimed along are worth more: these come again.
-            tracing::warn!(%error, %queue, "jobs that cannot be run are given up later");
-        }
-    }
-
-    async fn settings(&self, queue: &str, settings: &[(&str, String)]) -> Result<(), JobError> {
-        self.enter(&queue.into()).await?;
-        let args = settings
-            .iter()
-            .fold(Args::default(), |args, (name, value)| {
-                args.with(*name).with(value.as_str())
-            });
-        self.run(&SETTINGS, queue, &args).await.map(drop)
-    }
-
-    fn meta(&self, queue: &str, verb: &str) -> Cmd {
-        let mut command = cmd(verb);
-        command.arg(format!(
-            "{}meta",
-            self.shared.link.address().queue_prefix(queue)
-        ));
-        command
-    }
-}
-
-/// Jobs that were looked at: those that are there.
-struct Looked {
-    jobs: Vec<Option<Job>>,
-    /// For each of a list its score and its member.
-    places: Parts,
-    more: bool,
 }
 
 impl Shared {
@@ -277,18 +192,6 @@ impl fmt::Debug for RedisJobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisJobs({})", self.shared.link.address().shown)
     }
-}
-
-fn exchange_args(exchange: Exchange) -> Result<(Args, Arc<str>), JobError> {
-    let claim = exchange.claim;
-    let mut args = Args::default()
-        .with(&*claim.worker)
-        .with(claim.max.min(MOST) as u64)
-        .with(term(claim.lease));
-    for settlement in exchange.settle {
-        encode::push_settlement(&mut args, settlement)?;
-    }
-    Ok((args, exchange.queue))
 }
 
 fn text(value: Value) -> Option<String> {
@@ -341,38 +244,15 @@ impl JobManager for RedisJobs {
     }
 
     async fn cancel(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, JobError> {
-        let answers = self.verb("cancel", ids).await?;
-        Ok(answers
-            .into_iter()
-            .map(|state| decode::state(state.unsigned_abs()))
-            .collect())
+        Self::call_off(self, ids).await
     }
 
     async fn delete(&self, ids: &[JobId]) -> Result<Vec<bool>, JobError> {
-        let answers = self.verb("delete", ids).await?;
-        Ok(answers.into_iter().map(|state| state != 0).collect())
+        Self::remove(self, ids).await
     }
 
     async fn revive(&self, ids: &[JobId]) -> Result<Vec<Result<(), JobError>>, JobError> {
-        let answers = self.verb("revive", ids).await?;
-        let one = |(id, answer): (&JobId, i64)| {
-            let id = id.clone();
-            match decode::state(answer.unsigned_abs() % KEY_IS_HELD.unsigned_abs()) {
-                None => Err(JobError::UnknownJob { id }),
-                Some(_) if answer > 0 => Ok(()),
-                Some(state) if answer < KEY_IS_HELD => Err(JobError::IllegalMove {
-                    id,
-                    state,
-                    verb: rules::KEY_IS_HELD,
-                }),
-                Some(state) => Err(JobError::IllegalMove {
-                    id,
-                    state,
-                    verb: "retried",
-                }),
-            }
-        };
-        Ok(ids.iter().zip(answers).map(one).collect())
+        Self::let_wait_again(self, ids).await
     }
 
     async fn get(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>, JobError> {

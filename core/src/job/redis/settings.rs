@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value, cmd};
 
 use super::decode::{Parts, garbled};
-use super::scripts::{Args, PURGE, SWEEP};
+use super::scripts::{Args, PURGE, SETTINGS, SWEEP};
 use super::{RedisJobs, STEP, text};
 use crate::clock::millis;
 use crate::job::queue::RateState;
@@ -121,5 +121,28 @@ impl RedisJobs {
             }
         }
         Ok(usize::try_from(dropped).unwrap_or(usize::MAX))
+    }
+
+    pub(super) async fn settings(
+        &self,
+        queue: &str,
+        settings: &[(&str, String)],
+    ) -> Result<(), JobError> {
+        self.enter(&queue.into()).await?;
+        let args = settings
+            .iter()
+            .fold(Args::default(), |args, (name, value)| {
+                args.with(*name).with(value.as_str())
+            });
+        self.run(&SETTINGS, queue, &args).await.map(drop)
+    }
+
+    fn meta(&self, queue: &str, verb: &str) -> Cmd {
+        let mut command = cmd(verb);
+        command.arg(format!(
+            "{}meta",
+            self.shared.link.address().queue_prefix(queue)
+        ));
+        command
     }
 }

@@ -12,10 +12,11 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{RedisResult, Value, cmd, pipe};
 use tokio_util::sync::CancellationToken;
 
+use super::RedisJobs;
+use super::attempts::exchange_args;
 use super::bell::{ROUND, pop};
 use super::link::{self, trouble};
 use super::scripts::EXCHANGE;
-use super::{RedisJobs, exchange_args};
 use crate::job::manager::wait_then_claim;
 use crate::job::{Claim, Exchange, Exchanged, JobError, metrics};
 
