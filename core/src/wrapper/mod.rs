@@ -4,6 +4,7 @@
 //! format, and its hosts' own client code can take the provider's place
 //! ([`Wrapper::run`]).
 
+mod ask;
 mod builder;
 mod cache;
 pub mod decide;
@@ -19,12 +20,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use ask::{Ask, CallLimits};
 pub use builder::{DEFAULT_DEADLINE, PROMPT_LIMIT, WrapperBuilder};
 pub use cache::CacheOptions;
 pub use options::{TargetOptions, WrapperOptions};
 pub use outcome::{Attempt, Outcome};
 pub use report::{NamedFault, Report};
-pub use rotation::{Ask, CallLimits, Rotation, Turn};
+pub use rotation::{Rotation, Turn};
 pub use run::RunError;
 pub use stream::Answer;
 
@@ -237,22 +239,6 @@ impl Inner {
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
-    }
-}
-
-impl Ask {
-    /// What a request needs: its model, its session and credential, a guess at its tokens.
-    #[must_use]
-    pub fn of(request: &Request) -> Self {
-        // About four bytes a token in the languages of most prompts; the usage
-        // that comes back corrects it.
-        let read = request.text_bytes() as u64 / 4;
-        Self {
-            model: request.model.clone(),
-            session: request.session.clone(),
-            credential: request.credential.clone(),
-            tokens: read + u64::from(request.max_tokens.unwrap_or(0)),
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::rotation::{Ask, Turn};
+use super::rotation::Turn;
 use crate::clock::{Clock, SystemClock, millis};
 use crate::config;
 use crate::credential::Credential;
@@ -93,31 +93,6 @@ impl NamedFault {
             Some(body) => fault.with_body(body),
             None => fault,
         }
-    }
-}
-
-/// What can be asked of a rotation, as JSON.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct AskOptions {
-    model: Option<String>,
-    session: Option<String>,
-    tokens: u64,
-}
-
-impl Ask {
-    /// Reads the JSON form: `{"model", "session", "tokens"}`, all optional.
-    ///
-    /// # Errors
-    /// [`Error::InvalidConfig`] naming what cannot be used.
-    pub fn from_json(json: &str) -> Result<Self, Error> {
-        let options: AskOptions = config::from_json(json, "the options of run")?;
-        Ok(Self {
-            model: options.model,
-            session: options.session,
-            tokens: options.tokens,
-            ..Self::default()
-        })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::future::Future;
 
-use super::rotation::{Ask, Turn};
+use super::ask::Ask;
+use super::rotation::Turn;
 use super::{Wrapper, timed_out};
 use crate::error::Error;
 use crate::provider::Fault;

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 
+use super::ask::Ask;
 use super::cache::ResponseCache;
 use super::outcome::Attempt;
-use super::rotation::{Ask, Rotation};
+use super::rotation::Rotation;
 use super::{Inner, timed_out};
 use crate::error::Error;
 use crate::provider::{Chunk, ChunkStream, Fault, FaultReason, Request, Response, whole};
