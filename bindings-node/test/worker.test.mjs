@@ -283,7 +283,7 @@ for (const [name, url] of backends) {
       assert.match(await jobs.metrics(), /jobs_stuck{queue="deaf"} 0/);
     });
 
-    test('a handler that blocks the event loop for ten leases loses nothing', async () => {
+    test('a handler that blocks the event loop for ten leases loses nothing', async (t) => {
       /** @param {number} leaseMs */
       const blockForTen = async (leaseMs) => {
         const queue = `blocked-${leaseMs}`;
@@ -298,7 +298,7 @@ for (const [name, url] of backends) {
           }
           return 'done';
         });
-        const done = worker.run();
+        const done = start(t, worker);
         const ids = ['b1', 'b2'].map((id) => `${id}-${leaseMs}`);
         await jobs.enqueueMany(ids.map((id) => ({ queue, kind: 'blocked', id })));
         const told = [];
@@ -312,6 +312,7 @@ for (const [name, url] of backends) {
       };
       for (const leaseMs of [1_000, 2_000, 4_000]) {
         const watch = new MachineWatch();
+        t.after(() => watch.stop());
         const told = await blockForTen(leaseMs);
         const stillMs = await watch.end();
         // No worker keeps a lease that its machine sleeps through: then it has to be longer.
@@ -320,6 +321,7 @@ for (const [name, url] of backends) {
           assert.deepEqual(told, [whole, whole, [2, 0]], `it stood still for ${stillMs} ms`);
           return;
         }
+        t.diagnostic(`with a lease of ${leaseMs} ms the machine stood still for ${stillMs} ms: ${told}`);
       }
     });
 

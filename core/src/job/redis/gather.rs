@@ -127,10 +127,15 @@ async fn send(shared: &Arc<Shared>, queue: &Arc<str>, batch: Vec<HandedOver>) {
                 .into_iter()
                 .map(|(id, _)| Enqueued::Added(id))
                 .collect()),
-            Ok(parts) => jobs
-                .into_iter()
-                .map(|(id, size)| read(queue, id, size, &parts.text()?))
-                .collect(),
+            Ok(parts) => {
+                // All of them, also behind one that cannot be read: the next are another's.
+                let read = jobs.into_iter().map(|(id, size)| {
+                    let text = parts.text();
+                    text.and_then(|text| read(queue, id, size, &text))
+                });
+                let read: Vec<Result<Enqueued, JobError>> = read.collect();
+                read.into_iter().collect()
+            }
             Err(error) => Err(error.clone()),
         };
         let _ = answer.send(came);

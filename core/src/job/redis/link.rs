@@ -138,7 +138,7 @@ pub(super) async fn follower(address: &Address) -> RedisResult<redis::aio::PubSu
             let opened = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
             opened.unwrap_or_else(|_| Err(timeout()))
         };
-        match unless_held_up(open).await {
+        match unless_held_up(CONNECT_TIMEOUT, open).await {
             Ok(follower) => return Ok(follower),
             Err(error) => last = Some(error),
         }
@@ -159,7 +159,8 @@ async fn connect(address: &Address) -> RedisResult<Connection> {
                 .min_retry_wait(20)
                 .max_retry_wait(500)
                 .build()?;
-            client.get_async_connection().await.map(Connection::Cluster)
+            let connected = unless_held_up(CONNECT_TIMEOUT, || client.get_async_connection());
+            connected.await.map(Connection::Cluster)
         }
     }
 }
@@ -169,12 +170,13 @@ async fn single(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(ANSWER_TIMEOUT));
     let client = Client::open(info)?;
-    unless_held_up(|| client.get_multiplexed_async_connection_with_config(&config)).await
+    let connect = || client.get_multiplexed_async_connection_with_config(&config);
+    unless_held_up(CONNECT_TIMEOUT, connect).await
 }
 
-/// Connects. A limit that is noticed long behind its time says nothing of the server: this side
+/// Connects, in no more than the limit. One that is noticed long behind its time says nothing of the server: this side
 /// was held up, as by a handler that blocks its runtime. Then it is tried again.
-async fn unless_held_up<T, F>(connect: impl Fn() -> F) -> RedisResult<T>
+async fn unless_held_up<T, F>(limit: Duration, connect: impl Fn() -> F) -> RedisResult<T>
 where
     F: Future<Output = RedisResult<T>>,
 {
@@ -183,7 +185,7 @@ where
         let began = Instant::now();
         let connected = connect().await;
         let is_over = connected.as_ref().is_err_and(RedisError::is_timeout);
-        if !is_over || began.elapsed() < CONNECT_TIMEOUT + HELD_UP || tries == TRIES {
+        if !is_over || began.elapsed() < limit + HELD_UP || tries == TRIES {
             return connected;
         }
         tries += 1;
@@ -301,5 +303,37 @@ pub(crate) fn trouble(address: &Address, error: &RedisError) -> JobError {
         backend,
         problem: words,
         remedy: remedy.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_was_held_up_while_connecting_connects_again_a_few_times() {
+        const LIMIT: Duration = Duration::from_millis(10);
+        // How many times in a row it is held up, whether it connects, and after how many tries.
+        for (times, connects, tries) in [(0, true, 1), (2, true, 3), (9, false, TRIES)] {
+            let tried = Cell::new(0);
+            let connected = unless_held_up(LIMIT, || async {
+                tried.set(tried.get() + 1);
+                if tried.get() > times {
+                    return Ok(());
+                }
+                std::thread::sleep(LIMIT + HELD_UP);
+                Err(timeout())
+            });
+            assert_eq!((connected.await.is_ok(), tried.get()), (connects, tries));
+        }
+        // In time it is the server that does not answer.
+        let tried = Cell::new(0);
+        let refused = unless_held_up(LIMIT, || async {
+            tried.set(tried.get() + 1);
+            Err::<(), _>(timeout())
+        });
+        assert_eq!((refused.await.is_err(), tried.get()), (true, 1));
     }
 }

@@ -247,18 +247,20 @@ impl Keeper {
         }
     }
 
-    /// A slow backend is waited for as long as its answer may still keep a lease, and no jobs
-    /// are taken meanwhile. Behind that the connection counts as hung.
+    /// A slow backend is waited for as long as its answer may still keep a lease, if it has no
+    /// shorter limit of its own, and no jobs are taken meanwhile. Behind that the connection
+    /// counts as hung.
     async fn renew_in_time(&mut self) -> Result<(), JobError> {
-        let (third, control) = (self.lease / 3, self.control.clone());
+        let (control, ledger, lease) = (self.control.clone(), Arc::clone(&self.ledger), self.lease);
         {
             let mut renewing = std::pin::pin!(self.renew());
-            if let Ok(renewed) = tokio::time::timeout(third, &mut renewing).await {
-                return renewed;
-            }
-            control.set_leases_kept(false);
-            if let Ok(renewed) = tokio::time::timeout(third, renewing).await {
-                return renewed;
+            // A third of a lease, and the next one in pieces: what runs out is told of soon.
+            for pause in [lease / 3].into_iter().chain([lease / 12; 4]) {
+                if let Ok(renewed) = tokio::time::timeout(pause, &mut renewing).await {
+                    return renewed;
+                }
+                control.set_leases_kept(false);
+                ledger.lapse(Instant::now());
             }
         }
         self.apart = None;

@@ -10,7 +10,7 @@ use crate::job::{Enqueued, JobError, Schedule};
 
 const ROLE: &str = "schedules";
 /// How long the role is held without a sign of life.
-const TERM: Duration = Duration::from_secs(25);
+const TERM: Duration = Duration::from_secs(15);
 /// How often others ask for it.
 const CANDIDACY: Duration = Duration::from_secs(5);
 /// The longest sleep of the holder: a schedule that was just put is seen by then.

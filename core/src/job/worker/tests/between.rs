@@ -23,6 +23,8 @@ pub(super) enum Verb {
     Exchange(usize, usize),
     Renew,
     Report,
+    /// Another connection. It is made, whatever the test says.
+    Apart,
 }
 
 /// What happens to a call.
@@ -229,6 +231,7 @@ impl JobManager for Between {
         }
     }
     async fn apart(&self) -> Result<SharedJobs, JobError> {
+        (self.script)(Verb::Apart);
         Ok(Arc::new(self.clone()))
     }
     async fn close(&self) {

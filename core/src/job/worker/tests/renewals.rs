@@ -161,6 +161,51 @@ async fn without_renewals_attempts_are_given_up_and_none_are_begun_until_they_su
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_come_loses_the_lease_and_the_connection() {
+    let jobs = memory();
+    put(&jobs, "q", 1).await;
+    let hangs = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let connections = Arc::new(AtomicU32::new(0));
+    let between = {
+        let (hangs, connections) = (Arc::clone(&hangs), Arc::clone(&connections));
+        Between::over(SharedJobs::clone(&jobs), move |verb| match verb {
+            Verb::Renew if hangs.load(Ordering::SeqCst) => Fate::Hung,
+            Verb::Apart => {
+                connections.fetch_add(1, Ordering::SeqCst);
+                Fate::Good
+            }
+            _ => Fate::Good,
+        })
+    };
+    let lapsed = Arc::new(Semaphore::new(0));
+    let handler = {
+        let (hangs, lapsed) = (Arc::clone(&hangs), Arc::clone(&lapsed));
+        move |job: Context| {
+            let (hangs, lapsed) = (Arc::clone(&hangs), Arc::clone(&lapsed));
+            async move {
+                if job.lease().epoch == 1 {
+                    hangs.store(true, Ordering::SeqCst);
+                    job.cancelled().cancelled().await;
+                    lapsed.add_permits(1);
+                }
+                Ok(Payload::NULL)
+            }
+        }
+    };
+    let worker = Worker::builder(between)
+        .lane("q", 1)
+        .lease(LEASE)
+        .default_handler(handler);
+    let worker = start(worker);
+    heard(&lapsed).await;
+    hangs.store(false, Ordering::SeqCst);
+    let status = ended(&jobs, &id("q-0")).await.status;
+    assert_eq!((status.state, status.stalls), (JobState::Completed, 1));
+    assert!(connections.load(Ordering::SeqCst) > 1);
+    assert_eq!(worker.stop().await.lost, 1);
+}
+
+#[tokio::test]
 async fn answers_that_come_late_but_within_the_lease_keep_it() {
     const LEASE: Duration = Duration::from_millis(1_500);
     let jobs = memory();
