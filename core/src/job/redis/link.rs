@@ -174,8 +174,9 @@ async fn single(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     unless_held_up(CONNECT_TIMEOUT, connect).await
 }
 
-/// Connects, in no more than the limit. One that is noticed long behind its time says nothing of the server: this side
-/// was held up, as by a handler that blocks its runtime. Then it is tried again.
+/// Connects, in no more than the limit. Where it is noticed long behind its time that it is over,
+/// that says nothing of the server: this side was held up, as by a handler that blocks its
+/// runtime. Then it is tried again.
 async fn unless_held_up<T, F>(limit: Duration, connect: impl Fn() -> F) -> RedisResult<T>
 where
     F: Future<Output = RedisResult<T>>,
