@@ -204,7 +204,8 @@ test('on a terminal it shows what runs below what ended', { skip: !terminal && '
   const url = file(t);
   const jobs = await JobManager.connect(url);
   await jobs.enqueue({ queue: 'q', id: 'one', kind: 'slow', payload: 400 });
-  const command = `"${process.execPath}" "${bin}" worker --url "${url}" --queues q --app ./tasks.mjs`;
+  // In the place of the shell, which may else end of Ctrl-C by itself, as dash does.
+  const command = `exec "${process.execPath}" "${bin}" worker --url "${url}" --queues q --app ./tasks.mjs`;
   const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     cwd: apps,
     env: { ...process.env, TERM: 'xterm', COLUMNS: '100' },
