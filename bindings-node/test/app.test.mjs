@@ -173,7 +173,7 @@ test('what is shown waits for a reader that is slow, beside what handlers print'
   // More than a pipe holds, while nobody reads.
   const ids = Array.from({ length: 1_500 }, (_, nth) => `${'long'.repeat(40)}-${String(nth)}`);
   await jobs.enqueueMany(ids.map((id) => ({ queue: 'q', id, kind: 'prints', payload: 'x' })));
-  const words = ['--url', url, '--queues', 'q:8', '--app', './tasks.mjs'];
+  const words = ['--url', url, '--queues', 'q:64', '--app', './tasks.mjs'];
   const child = spawn(process.execPath, [bin, 'worker', ...words], {
     cwd: apps,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -187,7 +187,7 @@ test('what is shown waits for a reader that is slow, beside what handlers print'
   child.stdout.on('data', (text) => {
     out += text;
   });
-  await jobs.wait(/** @type {string} */ (ids.at(-1)), { timeoutMs: 20_000 });
+  await jobs.wait(/** @type {string} */ (ids.at(-1)), { timeoutMs: 60_000 });
   child.kill('SIGTERM');
   const [code] = await once(child, 'close');
   const done = out.split('\n').filter((line) => line.endsWith(' ms done'));

@@ -2,7 +2,7 @@
 import { JobManager, Worker } from 'credential-rotation';
 
 const jobs = await JobManager.connect(process.argv[2] ?? '');
-const worker = new Worker(jobs, { queues: ['q:4'], leaseMs: 300 });
+const worker = new Worker(jobs, { queues: ['q:4'], leaseMs: 2_000 });
 worker.handler('q', async (job) => {
   if (job.payload % 100 === 0) {
     // Longer than its lease, and nothing else of this thread runs.

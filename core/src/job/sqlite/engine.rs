@@ -8,7 +8,7 @@ use std::thread::Builder;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::inbox::{Inbox, Task};
+use super::inbox::{Inbox, Task, Terms};
 use super::session::Session;
 use super::watch::Watch;
 use super::writer::Writer;
@@ -61,22 +61,17 @@ impl Engine {
         self.process != std::process::id()
     }
 
-    /// Does something with about so many jobs in the next transaction, and waits until it is on
-    /// the disk.
-    pub(super) async fn write<T, F>(
-        &self,
-        urgent: bool,
-        weight: usize,
-        work: F,
-    ) -> Result<T, JobError>
+    /// Does something in the next transaction, and waits until it is on the disk if it is to
+    /// last.
+    pub(super) async fn write<T, F>(&self, terms: Terms, work: F) -> Result<T, JobError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let gone = || trouble::no_writer(&self.path, "the thread that writes has ended");
         let (reply, answer) = oneshot::channel();
-        let task = Box::new(Task::new(work, weight, reply));
-        if !self.inbox.put(task, urgent).await {
+        let task = Box::new(Task::new(work, terms, reply));
+        if !self.inbox.put(task).await {
             return Err(gone());
         }
         answer.await.unwrap_or_else(|_| Err(gone()))

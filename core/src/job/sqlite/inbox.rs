@@ -15,13 +15,23 @@ const ROOM: usize = 1_024;
 /// How much work a transaction takes up: behind it others wait, and other processes.
 const HEAVY: usize = 2_000;
 
+/// What the lines, and who takes from them, know of a work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// Whether it goes before what is ordinary.
+    pub(super) urgent: bool,
+    /// Whether no loss of power may undo it once it is answered.
+    pub(super) lasting: bool,
+    /// About how many jobs it moves.
+    pub(super) weight: usize,
+}
+
 /// Something to be done in a transaction, and to be told of behind it.
 pub(super) trait Work: Send {
-    /// About how many jobs it moves.
-    fn weight(&self) -> usize;
+    fn terms(&self) -> Terms;
     /// Does it. A failure undoes the whole transaction.
     fn run(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()>;
-    /// Tells who waits what came of it, once that is on the disk.
+    /// Tells who waits what came of it, once that is on the disk if it is to last.
     fn answer(self: Box<Self>, recorded: Result<(), JobError>);
 }
 
@@ -29,16 +39,16 @@ pub(super) trait Work: Send {
 pub(super) struct Task<T, F> {
     work: Option<F>,
     done: Option<T>,
-    weight: usize,
+    terms: Terms,
     reply: oneshot::Sender<Result<T, JobError>>,
 }
 
 impl<T, F> Task<T, F> {
-    pub(super) fn new(work: F, weight: usize, reply: oneshot::Sender<Result<T, JobError>>) -> Self {
+    pub(super) fn new(work: F, terms: Terms, reply: oneshot::Sender<Result<T, JobError>>) -> Self {
         Self {
             work: Some(work),
             done: None,
-            weight,
+            terms,
             reply,
         }
     }
@@ -49,8 +59,8 @@ where
     T: Send,
     F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send,
 {
-    fn weight(&self) -> usize {
-        self.weight
+    fn terms(&self) -> Terms {
+        self.terms
     }
 
     fn run(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()> {
@@ -96,8 +106,8 @@ impl Inbox {
     }
 
     /// Brings a work, when there is room. Tells whether there is still somebody to do it.
-    pub(super) async fn put(&self, work: Box<dyn Work>, urgent: bool) -> bool {
-        let room = if urgent {
+    pub(super) async fn put(&self, work: Box<dyn Work>) -> bool {
+        let room = if work.terms().urgent {
             &self.urgent_room
         } else {
             &self.room
@@ -105,16 +115,17 @@ impl Inbox {
         let Ok(permit) = Arc::clone(room).acquire_owned().await else {
             return false;
         };
-        self.hold((work, Some(permit)), urgent)
+        self.hold((work, Some(permit)))
     }
 
-    /// Brings a small work of this backend's own.
+    /// Brings a small work of this backend's own, whether there is room or not.
     pub(super) fn put_now(&self, work: Box<dyn Work>) {
-        self.hold((work, None), true);
+        self.hold((work, None));
     }
 
     /// Waits for works and takes at most so many, or fewer of much work; none when it is closed
-    /// and empty.
+    /// and empty. Urgent ones that need not last come without others: they do not wait for a
+    /// disk.
     pub(super) fn take(&self, most: usize) -> Option<Vec<Box<dyn Work>>> {
         let mut lines = self.lines.lock();
         while lines.urgent.is_empty() && lines.ordinary.is_empty() {
@@ -123,14 +134,22 @@ impl Inbox {
             }
             self.filled.wait(&mut lines);
         }
-        let urgent = lines.urgent.len().min(most);
+        let passing = |(work, _): &&Held| !work.terms().lasting;
+        let quick = lines.urgent.iter().take(most).take_while(passing).count();
+        let urgent = match quick {
+            0 => lines.urgent.len().min(most),
+            quick => quick,
+        };
         let mut taken: Vec<_> = lines.urgent.drain(..urgent).map(|(work, _)| work).collect();
+        if quick > 0 {
+            return Some(taken);
+        }
         let mut weight = 0;
         while taken.len() < most
             && weight < HEAVY
             && let Some((work, _)) = lines.ordinary.pop_front()
         {
-            weight += work.weight();
+            weight += work.terms().weight;
             taken.push(work);
         }
         Some(taken)
@@ -157,12 +176,12 @@ impl Inbox {
         drop(left);
     }
 
-    fn hold(&self, held: Held, urgent: bool) -> bool {
+    fn hold(&self, held: Held) -> bool {
         let mut lines = self.lines.lock();
         if lines.closed {
             return false;
         }
-        if urgent {
+        if held.0.terms().urgent {
             lines.urgent.push_back(held);
         } else {
             lines.ordinary.push_back(held);

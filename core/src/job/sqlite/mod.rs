@@ -45,11 +45,22 @@ use crate::clock::{Clock, EpochMillis, SystemClock, millis, term};
 /// What a write survives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// A loss of power: each commit waits for the disk. The default.
+    /// A loss of power: each commit waits for the disk, but those of what is only said of
+    /// processes that would end then (renewals, roles, presence). The default.
     #[default]
     Full,
     /// The end of the process; a loss of power can undo the last commits.
     Normal,
+}
+
+impl Durability {
+    /// SQLite's word for it.
+    fn synchronous(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Normal => "normal",
+        }
+    }
 }
 
 /// Jobs in a file. Clones share them.
@@ -136,7 +147,7 @@ impl JobManager for SqliteJobs {
         check_queue(&exchange.queue)?;
         let engine = self.engine()?;
         let (queue, asked) = (Arc::clone(&exchange.queue), exchange.claim.max > 0);
-        let exchanged = engine.write(self.urgent, 1, move |session| {
+        let exchanged = engine.write(self.terms(1), move |session| {
             session.on(&Arc::clone(&exchange.queue), |turn| {
                 let rings = turn.line.rings();
                 Ok((turn.exchange(exchange)?, rings))
@@ -162,7 +173,7 @@ impl JobManager for SqliteJobs {
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Renewal>, JobError> {
         let leases = leases.to_vec();
-        self.write(move |session| {
+        self.write_in_passing(move |session| {
             let until = session.news.now.saturating_add(term(lease));
             let renew = |held: &Lease| session.on(&held.queue, |turn| turn.renew(held, until));
             leases.iter().map(renew).collect()
@@ -308,13 +319,13 @@ impl JobManager for SqliteJobs {
 
     async fn lead(&self, role: &str, holder: &str, term: Duration) -> Result<bool, JobError> {
         let (role, holder) = (role.to_owned(), holder.to_owned());
-        self.write(move |session| book::lead(session, &role, &holder, term))
+        self.write_in_passing(move |session| book::lead(session, &role, &holder, term))
             .await
     }
 
     async fn announce(&self, presence: &Presence) -> Result<(), JobError> {
         let presence = presence.clone();
-        self.write(move |session| book::announce(session, presence))
+        self.write_in_passing(move |session| book::announce(session, presence))
             .await
     }
 
@@ -334,7 +345,7 @@ impl JobManager for SqliteJobs {
         let receiver = engine.watch.subscribe();
         let token = engine.token.clone();
         let follows = engine.watch.is_followed();
-        let begun = engine.write(self.urgent, 1, move |session| {
+        let begun = engine.write(self.terms(1), move |session| {
             follow::begin(session, &token, follows)
         });
         let last = begun.await?;

@@ -152,11 +152,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Jo
 }
 
 fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
-    let synchronous = match durability {
-        Durability::Full => "full",
-        Durability::Normal => "normal",
-    };
-    sqlite::open_to_write(path, synchronous)
+    sqlite::open_to_write(path, durability.synchronous())
 }
 
 fn prepare(connection: Connection, path: &Path) -> Result<Connection, JobError> {

@@ -2,6 +2,7 @@
 
 mod files;
 mod numbers;
+mod passing;
 mod processes;
 
 use std::os::unix::fs::PermissionsExt;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, broadcast};
 
 use super::cancels::Requests;
 use super::follow;
-use super::inbox::{Inbox, Task};
+use super::inbox::{Inbox, Task, Terms};
 use super::session::{Session, Told};
 use super::trouble::count;
 use crate::job::JobEvent;
@@ -22,6 +22,12 @@ use crate::job::feed::Feed;
 const LOOK: Duration = Duration::from_millis(20);
 /// Events that are read at once.
 const READ_STEP: usize = 1_000;
+/// What is written while somebody follows.
+const RENEWAL: Terms = Terms {
+    urgent: true,
+    lasting: false,
+    weight: 1,
+};
 /// The number of an event that is not in the file.
 const UNNUMBERED: i64 = i64::MAX;
 
@@ -175,7 +181,7 @@ impl Watch {
                 let (reply, _) = tokio::sync::oneshot::channel();
                 let work = Task::new(
                     move |session: &mut Session<'_>| follow::renew(session, &token),
-                    1,
+                    RENEWAL,
                     reply,
                 );
                 inbox.put_now(Box::new(work));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::engine::Engine;
+use super::inbox::Terms;
 use super::session::Session;
 use super::{SqliteJobs, follow, read};
 use crate::clock::EpochMillis;
@@ -38,7 +39,30 @@ impl SqliteJobs {
         T: Send + 'static,
         F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.engine()?.write(self.urgent, 1, work).await
+        self.engine()?.write(self.terms(1), work).await
+    }
+
+    /// The same for what a loss of power may undo, as it ends the processes that it is about
+    /// as well. It waits for no disk.
+    pub(super) async fn write_in_passing<T, F>(&self, work: F) -> Result<T, JobError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let terms = Terms {
+            lasting: false,
+            ..self.terms(1)
+        };
+        self.engine()?.write(terms, work).await
+    }
+
+    /// Those of a work with about so many jobs.
+    pub(super) fn terms(&self, weight: usize) -> Terms {
+        Terms {
+            urgent: self.urgent,
+            lasting: true,
+            weight,
+        }
     }
 
     /// Does something with each job, in transactions of a bounded length.
@@ -52,8 +76,7 @@ impl SqliteJobs {
             let step = step.to_vec();
             let engine = self.engine()?;
             let done = engine.write(
-                self.urgent,
-                step.len(),
+                self.terms(step.len()),
                 move |session| -> rusqlite::Result<Vec<T>> {
                     step.iter().map(|id| one(session, id)).collect()
                 },
@@ -93,8 +116,7 @@ impl SqliteJobs {
             let weight = some.len() + (STEP_BYTES - room) / 4_096;
             let engine = self.engine()?;
             let taken = engine.write(
-                self.urgent,
-                weight,
+                self.terms(weight),
                 move |session| -> rusqlite::Result<Vec<_>> {
                     some.into_iter().map(|job| one(session, job)).collect()
                 },

@@ -62,11 +62,29 @@ impl Writer {
             Some(connection) => connection,
             None => schema::open(&self.path, self.durability)?,
         };
-        let told = self
-            .transact(&connection, works)
-            .map_err(|problem| trouble::of(&self.path, &problem))?;
+        let lasting = works.iter().any(|work| work.terms().lasting);
+        let told = match self.durability {
+            Durability::Full if !lasting => self.transact_in_passing(&connection, works),
+            _ => self.transact(&connection, works),
+        }
+        .map_err(|problem| trouble::of(&self.path, &problem))?;
         // Behind a failure the file is opened anew.
         *held = Some(connection);
+        Ok(told)
+    }
+
+    /// The same without waiting for the disk.
+    fn transact_in_passing(
+        &self,
+        connection: &Connection,
+        works: &mut [Box<dyn Work>],
+    ) -> rusqlite::Result<Told> {
+        let pragma = |durability: Durability| {
+            connection.pragma_update(None, "synchronous", durability.synchronous())
+        };
+        pragma(Durability::Normal)?;
+        let told = self.transact(connection, works)?;
+        pragma(Durability::Full)?;
         Ok(told)
     }
 
