@@ -3,6 +3,7 @@
 //! Several processes share each file, and may open a new one at the same moment.
 
 mod readers;
+mod turns;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub(crate) use readers::{Readers, Unread};
+pub(crate) use turns::Turns;
 
 /// A try for the file's lock, and how many there are: five seconds together.
 const BUSY_STEP: Duration = Duration::from_millis(2);

@@ -12,6 +12,7 @@ use super::watch::Watch;
 use super::{Durability, schema, trouble};
 use crate::clock::Clock;
 use crate::job::JobError;
+use crate::sqlite::Turns;
 
 /// Works of one transaction.
 const GROUP: usize = 64;
@@ -37,9 +38,9 @@ impl Writer {
     /// Works until the inbox is closed and empty.
     pub(super) fn run(self) {
         let _end = AtEnd(Arc::clone(&self.inbox));
-        let mut connection = None;
+        let (mut connection, mut turns) = (None, Turns::new());
         while let Some(mut works) = self.inbox.take(GROUP) {
-            let recorded = self.record(&mut connection, &mut works);
+            let recorded = self.record(&mut connection, &mut turns, &mut works);
             let answer = match &recorded {
                 Ok(_) => Ok(()),
                 Err(problem) => Err(problem.clone()),
@@ -56,6 +57,7 @@ impl Writer {
     fn record(
         &self,
         held: &mut Option<Connection>,
+        turns: &mut Turns,
         works: &mut [Box<dyn Work>],
     ) -> Result<Told, JobError> {
         let connection = match held.take() {
@@ -64,8 +66,8 @@ impl Writer {
         };
         let lasting = works.iter().any(|work| work.terms().lasting);
         let told = match self.durability {
-            Durability::Full if !lasting => self.transact_in_passing(&connection, works),
-            _ => self.transact(&connection, works),
+            Durability::Full if !lasting => self.transact_in_passing(&connection, turns, works),
+            _ => self.transact(&connection, turns, works),
         }
         .map_err(|problem| trouble::of(&self.path, &problem))?;
         // Behind a failure the file is opened anew.
@@ -77,13 +79,14 @@ impl Writer {
     fn transact_in_passing(
         &self,
         connection: &Connection,
+        turns: &mut Turns,
         works: &mut [Box<dyn Work>],
     ) -> rusqlite::Result<Told> {
         let pragma = |durability: Durability| {
             connection.pragma_update(None, "synchronous", durability.synchronous())
         };
         pragma(Durability::Normal)?;
-        let told = self.transact(connection, works)?;
+        let told = self.transact(connection, turns, works)?;
         pragma(Durability::Full)?;
         Ok(told)
     }
@@ -91,15 +94,15 @@ impl Writer {
     fn transact(
         &self,
         connection: &Connection,
+        turns: &mut Turns,
         works: &mut [Box<dyn Work>],
     ) -> rusqlite::Result<Told> {
-        let transaction = crate::sqlite::begin(connection)?;
-        let mut session = Session::begin(&transaction, &*self.clock)?;
-        for work in works {
-            work.run(&mut session)?;
-        }
-        let told = session.end()?;
-        transaction.commit()?;
-        Ok(told)
+        turns.transact(connection, |transaction| {
+            let mut session = Session::begin(transaction, &*self.clock)?;
+            for work in works {
+                work.run(&mut session)?;
+            }
+            session.end()
+        })
     }
 }

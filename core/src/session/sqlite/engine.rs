@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::thread::Builder;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::schema;
 use crate::job::JobError;
 use crate::job::sqlite::trouble;
 use crate::session::SessionError;
-use crate::sqlite::{Readers, Unread};
+use crate::sqlite::{Readers, Turns, Unread};
 
 /// Works that wait; beyond, those who bring them wait.
 const ROOM: usize = 1_024;
@@ -116,7 +116,7 @@ impl Engine {
 
 /// Works until nobody can bring any more.
 fn write_all(path: &Path, mut inbox: mpsc::Receiver<Box<dyn Work>>) {
-    let mut held = None;
+    let (mut held, mut turns) = (None, Turns::new());
     while let Some(first) = inbox.blocking_recv() {
         let mut works = vec![first];
         while works.len() < GROUP
@@ -124,7 +124,7 @@ fn write_all(path: &Path, mut inbox: mpsc::Receiver<Box<dyn Work>>) {
         {
             works.push(next);
         }
-        let recorded = record(path, &mut held, &mut works);
+        let recorded = record(path, &mut held, &mut turns, &mut works);
         for work in works {
             work.answer(recorded.clone());
         }
@@ -134,22 +134,18 @@ fn write_all(path: &Path, mut inbox: mpsc::Receiver<Box<dyn Work>>) {
 fn record(
     path: &Path,
     held: &mut Option<Connection>,
+    turns: &mut Turns,
     works: &mut [Box<dyn Work>],
 ) -> Result<(), JobError> {
     let connection = match held.take() {
         Some(connection) => connection,
         None => schema::open(path)?,
     };
-    transact(&connection, works).map_err(|problem| trouble::of(path, &problem))?;
+    let run_all = |db: &Transaction<'_>| works.iter_mut().try_for_each(|work| work.run(db));
+    turns
+        .transact(&connection, run_all)
+        .map_err(|problem| trouble::of(path, &problem))?;
     // Behind a failure the file is opened anew.
     *held = Some(connection);
     Ok(())
-}
-
-fn transact(connection: &Connection, works: &mut [Box<dyn Work>]) -> rusqlite::Result<()> {
-    let transaction = crate::sqlite::begin(connection)?;
-    for work in works {
-        work.run(&transaction)?;
-    }
-    transaction.commit()
 }
