@@ -91,27 +91,33 @@ impl Endpoint {
         Ok(appended(&base, tail(&base)))
     }
 
-    /// Sends the body and waits for a status; one that is no success is a fault.
-    pub(crate) async fn post(
+    /// What is to be awaited for the body to be sent and for a status; one that is no success
+    /// is a fault.
+    // No `async fn`: what is sent would lie in the future twice, and that is moved into a box.
+    pub(crate) fn post(
         &self,
         url: Url,
         headers: HeaderMap,
         body: Vec<u8>,
         secret: &Secret,
-    ) -> Result<reqwest::Response, Fault> {
+    ) -> Result<impl Future<Output = Result<reqwest::Response, Fault>>, Fault> {
         let client = self.client.for_url(&url)?;
-        let answer = client.post(url).headers(headers).body(body).send().await;
-        let response = answer.map_err(exchange::unsent)?;
-        if response.status().is_success() {
-            Ok(response)
-        } else {
-            Err(exchange::refusal(response, secret).await)
-        }
+        let sending = client.post(url).headers(headers).body(body).send();
+        Ok(async move {
+            let response = sending.await.map_err(exchange::unsent)?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            Err(Box::pin(exchange::refusal(response, secret)).await)
+        })
     }
 
     /// The whole body of an answer.
-    pub(crate) async fn body(&self, response: reqwest::Response) -> Result<bytes::Bytes, Fault> {
-        exchange::whole_body(response, self.limits.body).await
+    pub(crate) fn body(
+        &self,
+        response: reqwest::Response,
+    ) -> impl Future<Output = Result<bytes::Bytes, Fault>> + use<> {
+        exchange::whole_body(response, self.limits.body)
     }
 }
 

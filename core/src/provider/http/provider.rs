@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 
@@ -87,25 +88,30 @@ impl<F: WireFormat> HttpProvider<F> {
         self
     }
 
-    async fn post(
+    fn post(
         &self,
         request: &Request,
         credential: &Credential,
         secret: &Secret,
         stream: bool,
-    ) -> Result<reqwest::Response, Fault> {
+    ) -> Result<impl Future<Output = Result<reqwest::Response, Fault>>, Fault> {
         let model = self.endpoint.model(request, credential)?;
         let body = endpoint::json(&F::body(request, model, stream))?;
         let url = self.endpoint.url(credential, F::USUAL_BASE, F::path)?;
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         F::head(&mut headers, secret)?;
-        self.endpoint.post(url, headers, body, secret).await
+        self.endpoint.post(url, headers, body, secret)
     }
 
-    async fn read(&self, answer: reqwest::Response, secret: &Secret) -> Result<Response, Fault> {
-        let body = self.endpoint.body(answer).await?;
-        F::read(&body, secret)
+    fn read(
+        &self,
+        answer: reqwest::Response,
+        secret: &Secret,
+    ) -> impl Future<Output = Result<Response, Fault>> {
+        // Mapped, for an `async` block would hold what it awaits twice.
+        let body = self.endpoint.body(answer);
+        body.map(|body| F::read(&body?, secret))
     }
 }
 
@@ -125,7 +131,7 @@ impl<F: WireFormat> Provider for HttpProvider<F> {
         // the one that was sent that must not show.
         let secret = credential.secret();
         within(patience.attempt, async {
-            let answer = self.post(request, credential, &secret, false).await?;
+            let answer = self.post(request, credential, &secret, false)?.await?;
             self.read(answer, &secret).await
         })
         .await
@@ -140,7 +146,7 @@ impl<F: WireFormat> Provider for HttpProvider<F> {
     ) -> Result<ChunkStream, Fault> {
         let secret = credential.secret();
         let opened = within(patience.attempt, async {
-            let answer = self.post(request, credential, &secret, true).await?;
+            let answer = self.post(request, credential, &secret, true)?.await?;
             if !is_event_stream(&answer) {
                 return Ok(Err(self.read(answer, &secret).await?));
             }

@@ -72,6 +72,17 @@ fn streamed(events: &str) -> Vec<Act> {
     ]
 }
 
+/// The most bytes that glibc hands out and takes back without a lock.
+const WITHOUT_A_LOCK: usize = 1_032;
+
+#[test]
+fn a_call_at_work_is_small_enough_to_be_cheap() {
+    let provider = OpenAi::new().with_model("m");
+    let (request, key) = (Request::prompt("hi"), key());
+    let size = size_of_val(&*provider.send(&request, &key, patience(1, 1)));
+    assert!(size <= WITHOUT_A_LOCK, "{size} bytes");
+}
+
 #[tokio::test]
 async fn a_call_carries_everything_and_reads_text_usage_and_tools() {
     let body = json!({

@@ -25,8 +25,7 @@ impl Line {
                 break;
             };
             let entry = &mut self.slots[slot];
-            let spec = Arc::clone(&entry.job.spec);
-            let group = spec.group.as_deref();
+            let group = entry.job.spec.group.as_deref();
             if let Some(name) = group
                 && !self.turns.may_run(group, self.limits.group_concurrency)
             {
