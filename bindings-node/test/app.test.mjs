@@ -180,7 +180,9 @@ test('what is shown waits for a reader that is slow, beside what handlers print'
   });
   t.after(() => child.kill('SIGKILL'));
   const full = async () => (await jobs.counts()).some(({ running, completed }) => completed > 100 && running > 0);
+  const end = Date.now() + 60_000;
   while (!(await full())) {
+    assert.ok(Date.now() < end, 'it does not begin');
     await new Promise((resolve) => setImmediate(resolve));
   }
   let out = '';

@@ -14,12 +14,13 @@ use super::{BUSY_STEP, begin};
 const GAP: Duration = BUSY_STEP.saturating_add(Duration::from_millis(1));
 /// How long a thread goes on without a gap while others write, too.
 const BESIDE_OTHERS: Duration = Duration::from_millis(20);
-/// The same where none was seen to write: one may wait for its first turn.
-const ALONE: Duration = Duration::from_secs(1);
+/// The same where none was seen to write: one may wait for its first turn, and be late for
+/// some gaps on a busy machine.
+const ALONE: Duration = Duration::from_millis(250);
 /// Who wrote within that time is likely to do so again.
 const SEEN: Duration = Duration::from_secs(5);
 
-/// The transactions of one thread that writes.
+/// The transactions of one connection that writes.
 #[derive(Debug)]
 pub(crate) struct Turns {
     /// When the last transaction ended.
@@ -50,8 +51,10 @@ impl Turns {
         connection: &Connection,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        self.give_way(connection)?;
+        self.give_way(connection);
+        let asked = Instant::now();
         let done = begin(connection).and_then(|transaction| {
+            self.begun(asked, Instant::now());
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
@@ -60,7 +63,7 @@ impl Turns {
         done
     }
 
-    fn give_way(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    fn give_way(&mut self, connection: &Connection) {
         let now = Instant::now();
         if now.duration_since(self.ended) >= GAP {
             self.gap = now;
@@ -68,13 +71,20 @@ impl Turns {
         if now.duration_since(self.gap) >= BESIDE_OTHERS
             && now.duration_since(self.looked) >= BESIDE_OTHERS
         {
-            self.look(connection, now)?;
+            self.look(connection, now);
         }
         if self.is_due(now) {
             std::thread::sleep(GAP);
             self.gap = Instant::now();
         }
-        Ok(())
+    }
+
+    /// Who had to wait for the lock has left it to others for so long: its own time begins.
+    fn begun(&mut self, asked: Instant, now: Instant) {
+        if now.duration_since(asked) >= BUSY_STEP {
+            self.gap = now;
+            self.others = Some(now);
+        }
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -84,19 +94,17 @@ impl Turns {
     }
 
     /// Looks whether others wrote.
-    fn look(&mut self, connection: &Connection, now: Instant) -> rusqlite::Result<()> {
+    fn look(&mut self, connection: &Connection, now: Instant) {
+        self.looked = now;
         let version = connection
-            .prepare_cached("PRAGMA data_version")?
-            .query_row([], |row| row.get(0))?;
-        if self
-            .version
-            .replace(version)
-            .is_some_and(|last| last != version)
-        {
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut query| query.query_row([], |row| row.get(0)));
+        // What is wrong with the file is told by the transaction that follows.
+        let Ok(version) = version else { return };
+        let last = self.version.replace(version);
+        if last.is_some_and(|last| last != version) {
             self.others = Some(now);
         }
-        self.looked = now;
-        Ok(())
     }
 }
 
@@ -148,9 +156,9 @@ mod tests {
             (19, None, false),
             (19, Some(15), false),
             (20, Some(15), true),
-            (999, None, false),
-            (1_000, None, true),
-            (900, Some(0), true),
+            (249, None, false),
+            (250, None, true),
+            (200, Some(0), true),
         ] {
             let turns = Turns {
                 ended: at(now),
@@ -163,7 +171,36 @@ mod tests {
         }
         let mut turns = Turns::new();
         (turns.gap, turns.others) = (at(5_000), Some(start));
-        assert!(!turns.is_due(at(5_500)), "they are not there any more");
+        assert!(!turns.is_due(at(5_200)), "they are not there any more");
+    }
+
+    #[test]
+    fn who_waited_for_the_lock_has_its_whole_time() {
+        let mut turns = Turns::new();
+        let (asked, gap) = (turns.gap, turns.gap);
+        turns.begun(asked, asked + Duration::from_millis(1));
+        assert_eq!((turns.gap, turns.others), (gap, None));
+        let now = asked + Duration::from_millis(30);
+        turns.begun(asked, now);
+        assert_eq!((turns.gap, turns.others), (now, Some(now)));
+        assert!(!turns.is_due(now + Duration::from_millis(19)));
+    }
+
+    #[test]
+    fn only_what_others_wrote_shows_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || open_to_write(&folder.path().join("file.db"), "off").unwrap();
+        let (own, other) = (open(), open());
+        let mut turns = Turns::new();
+        let now = Instant::now();
+        own.execute_batch("CREATE TABLE t (x)").unwrap();
+        turns.look(&own, now);
+        own.execute("INSERT INTO t VALUES (1)", []).unwrap();
+        turns.look(&own, now);
+        assert_eq!(turns.others, None);
+        other.execute("INSERT INTO t VALUES (2)", []).unwrap();
+        turns.look(&own, now);
+        assert_eq!(turns.others, Some(now));
     }
 
     #[test]

@@ -92,6 +92,8 @@ type Held = (Box<dyn Work>, Option<OwnedSemaphorePermit>);
 struct Lines {
     urgent: VecDeque<Held>,
     ordinary: VecDeque<Held>,
+    /// Whether ordinary ones have their turn before quick ones go alone again.
+    owed: bool,
     closed: bool,
 }
 
@@ -124,8 +126,8 @@ impl Inbox {
     }
 
     /// Waits for works and takes at most so many, or fewer of much work; none when it is closed
-    /// and empty. Urgent ones that need not last come without others: they do not wait for a
-    /// disk.
+    /// and empty. Urgent ones that need not last come without others, every other time: they do
+    /// not wait for a disk.
     pub(super) fn take(&self, most: usize) -> Option<Vec<Box<dyn Work>>> {
         let mut lines = self.lines.lock();
         while lines.urgent.is_empty() && lines.ordinary.is_empty() {
@@ -135,13 +137,16 @@ impl Inbox {
             self.filled.wait(&mut lines);
         }
         let passing = |(work, _): &&Held| !work.terms().lasting;
-        let quick = lines.urgent.iter().take(most).take_while(passing).count();
+        let owed = std::mem::take(&mut lines.owed);
+        let alone = if owed { 0 } else { most };
+        let quick = lines.urgent.iter().take(alone).take_while(passing).count();
         let urgent = match quick {
             0 => lines.urgent.len().min(most),
             quick => quick,
         };
         let mut taken: Vec<_> = lines.urgent.drain(..urgent).map(|(work, _)| work).collect();
         if quick > 0 {
+            lines.owed = !lines.ordinary.is_empty();
             return Some(taken);
         }
         let mut weight = 0;

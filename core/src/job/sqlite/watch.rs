@@ -38,6 +38,9 @@ pub(super) struct Watch {
     nudge: Condvar,
     events: Feed<Numbered>,
     cancels: Feed,
+    /// Transactions that waited for the disk, and others.
+    #[cfg(test)]
+    pub(super) transactions: Mutex<(u32, u32)>,
 }
 
 #[derive(Default)]
@@ -82,7 +85,16 @@ impl Watch {
             nudge: Condvar::new(),
             events: Feed::of_events(),
             cancels: Feed::of_cancels(),
+            #[cfg(test)]
+            transactions: Mutex::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn recorded(&self, lasting: bool) {
+        let mut transactions = self.transactions.lock();
+        transactions.0 += u32::from(lasting);
+        transactions.1 += u32::from(!lasting);
     }
 
     /// Registers one who waits for work.

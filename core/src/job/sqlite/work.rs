@@ -43,7 +43,8 @@ impl SqliteJobs {
     }
 
     /// The same for what a loss of power may undo, as it ends the processes that it is about
-    /// as well. It waits for no disk.
+    /// as well. Unless it goes with what must last, it waits for no disk, but for that of a
+    /// checkpoint now and then.
     pub(super) async fn write_in_passing<T, F>(&self, work: F) -> Result<T, JobError>
     where
         T: Send + 'static,

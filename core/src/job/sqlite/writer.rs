@@ -34,13 +34,21 @@ impl Drop for AtEnd {
     }
 }
 
+/// The file as it is open.
+struct Open {
+    connection: Connection,
+    turns: Turns,
+    /// What the next transaction survives.
+    durability: Durability,
+}
+
 impl Writer {
     /// Works until the inbox is closed and empty.
     pub(super) fn run(self) {
         let _end = AtEnd(Arc::clone(&self.inbox));
-        let (mut connection, mut turns) = (None, Turns::new());
+        let mut held = None;
         while let Some(mut works) = self.inbox.take(GROUP) {
-            let recorded = self.record(&mut connection, &mut turns, &mut works);
+            let recorded = self.record(&mut held, &mut works);
             let answer = match &recorded {
                 Ok(_) => Ok(()),
                 Err(problem) => Err(problem.clone()),
@@ -56,53 +64,56 @@ impl Writer {
 
     fn record(
         &self,
-        held: &mut Option<Connection>,
-        turns: &mut Turns,
+        held: &mut Option<Open>,
         works: &mut [Box<dyn Work>],
     ) -> Result<Told, JobError> {
-        let connection = match held.take() {
-            Some(connection) => connection,
-            None => schema::open(&self.path, self.durability)?,
+        let mut file = match held.take() {
+            Some(file) => file,
+            None => self.open()?,
         };
-        let lasting = works.iter().any(|work| work.terms().lasting);
-        let told = match self.durability {
-            Durability::Full if !lasting => self.transact_in_passing(&connection, turns, works),
-            _ => self.transact(&connection, turns, works),
-        }
-        .map_err(|problem| trouble::of(&self.path, &problem))?;
+        let told = self
+            .transact(&mut file, works)
+            .map_err(|problem| trouble::of(&self.path, &problem))?;
         // Behind a failure the file is opened anew.
-        *held = Some(connection);
+        *held = Some(file);
         Ok(told)
     }
 
-    /// The same without waiting for the disk.
-    fn transact_in_passing(
-        &self,
-        connection: &Connection,
-        turns: &mut Turns,
-        works: &mut [Box<dyn Work>],
-    ) -> rusqlite::Result<Told> {
-        let pragma = |durability: Durability| {
-            connection.pragma_update(None, "synchronous", durability.synchronous())
-        };
-        pragma(Durability::Normal)?;
-        let told = self.transact(connection, turns, works)?;
-        pragma(Durability::Full)?;
-        Ok(told)
+    fn open(&self) -> Result<Open, JobError> {
+        Ok(Open {
+            connection: schema::open(&self.path, self.durability)?,
+            turns: Turns::new(),
+            durability: self.durability,
+        })
     }
 
-    fn transact(
-        &self,
-        connection: &Connection,
-        turns: &mut Turns,
-        works: &mut [Box<dyn Work>],
-    ) -> rusqlite::Result<Told> {
-        turns.transact(connection, |transaction| {
+    fn transact(&self, file: &mut Open, works: &mut [Box<dyn Work>]) -> rusqlite::Result<Told> {
+        let lasting = works.iter().any(|work| work.terms().lasting);
+        file.survive(if lasting {
+            self.durability
+        } else {
+            Durability::Normal
+        })?;
+        let told = file.turns.transact(&file.connection, |transaction| {
             let mut session = Session::begin(transaction, &*self.clock)?;
             for work in works {
                 work.run(&mut session)?;
             }
             session.end()
-        })
+        })?;
+        #[cfg(test)]
+        self.watch.recorded(lasting);
+        Ok(told)
+    }
+}
+
+impl Open {
+    fn survive(&mut self, durability: Durability) -> rusqlite::Result<()> {
+        if self.durability != durability {
+            let word = durability.synchronous();
+            self.connection.pragma_update(None, "synchronous", word)?;
+            self.durability = durability;
+        }
+        Ok(())
     }
 }

@@ -97,9 +97,7 @@ impl Side {
     ) -> (usize, impl Future<Output = Reply> + Send + 'static + use<>) {
         let outcomes = self.endings.iter().map(|ending| &ending.outcome);
         let fitting = fit_a_trip(outcomes.take(most)).min(self.endings.len());
-        // As many are likely to gather again.
-        let mut rest = Vec::with_capacity(self.endings.len());
-        rest.extend(self.endings.drain(fitting..));
+        let rest = self.endings.split_off(fitting);
         let endings = std::mem::replace(&mut self.endings, rest);
         let settle = endings.iter().map(|ending| Settlement {
             lease: ending.attempt.lease().clone(),

@@ -73,9 +73,11 @@ fn streamed(events: &str) -> Vec<Act> {
 }
 
 /// The most bytes that glibc hands out and takes back without a lock.
+#[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
 const WITHOUT_A_LOCK: usize = 1_032;
 
 #[test]
+#[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
 fn a_call_at_work_is_small_enough_to_be_cheap() {
     let provider = OpenAi::new().with_model("m");
     let (request, key) = (Request::prompt("hi"), key());

@@ -116,7 +116,7 @@ impl Engine {
 
 /// Works until nobody can bring any more.
 fn write_all(path: &Path, mut inbox: mpsc::Receiver<Box<dyn Work>>) {
-    let (mut held, mut turns) = (None, Turns::new());
+    let mut held = None;
     while let Some(first) = inbox.blocking_recv() {
         let mut works = vec![first];
         while works.len() < GROUP
@@ -124,7 +124,7 @@ fn write_all(path: &Path, mut inbox: mpsc::Receiver<Box<dyn Work>>) {
         {
             works.push(next);
         }
-        let recorded = record(path, &mut held, &mut turns, &mut works);
+        let recorded = record(path, &mut held, &mut works);
         for work in works {
             work.answer(recorded.clone());
         }
@@ -133,19 +133,18 @@ fn write_all(path: &Path, mut inbox: mpsc::Receiver<Box<dyn Work>>) {
 
 fn record(
     path: &Path,
-    held: &mut Option<Connection>,
-    turns: &mut Turns,
+    held: &mut Option<(Connection, Turns)>,
     works: &mut [Box<dyn Work>],
 ) -> Result<(), JobError> {
-    let connection = match held.take() {
-        Some(connection) => connection,
-        None => schema::open(path)?,
+    let (connection, mut turns) = match held.take() {
+        Some(held) => held,
+        None => (schema::open(path)?, Turns::new()),
     };
     let run_all = |db: &Transaction<'_>| works.iter_mut().try_for_each(|work| work.run(db));
     turns
         .transact(&connection, run_all)
         .map_err(|problem| trouble::of(path, &problem))?;
     // Behind a failure the file is opened anew.
-    *held = Some(connection);
+    *held = Some((connection, turns));
     Ok(())
 }

@@ -18,8 +18,7 @@ impl Line {
             room = room.min(self.rate.room(rate, now.saturating_mul(1000)).0);
         }
         let until = now.saturating_add(term(claim.lease));
-        let most = usize::try_from(room).unwrap_or(usize::MAX);
-        let mut claimed = Vec::with_capacity(most.min(self.ready.len()));
+        let mut claimed = Vec::new();
         while (claimed.len() as u64) < room {
             let Some((place, slot)) = self.ready.pop_first() else {
                 break;
